@@ -79,12 +79,16 @@ class SensorSpec:
             )
 
 
+#: A device's own count is below it.
+MAX_SEQUENCE = 1 << 62
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What a sensor returns about the tensor that it wrote.
 
     captured_ns: when the device measured it, on the run's clock.  received_ns: when it reached the host.
-    sequence: the device's own count, from 0, with gaps where it lost readings.
+    sequence: the device's own count, from 0, below MAX_SEQUENCE, with gaps where it lost readings.
     noise_std: claimed standard deviation in the reading's unit, NaN when unknown.
     quality: the device's health, 0..1.  confidence: claimed for the content, 0..1.
     health: what lowers the quality, in one line; empty where nothing does. A change is an event of the run.

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 from enum import Enum
 
-from sage.sensors.contract import Reading, SensorError, SensorSpec
+from sage.sensors.contract import MAX_SEQUENCE, Reading, SensorError, SensorSpec
 
 #: More than this many times the nominal rate is a flood.
 FLOOD_FACTOR = 4
 #: Readings that may come at once, and stamped at once, as devices with a queue of their own do.
 MIN_BURST = 32
+#: More readings than this are not lost between two of one device: its count is wrong.
+MAX_LOST = 1 << 40
 #: How far a stamp may lie ahead of the clock: two clocks that were mapped onto each other are never equal.
 MAX_AHEAD_NS = 50_000_000
 
@@ -81,12 +83,15 @@ class Ledger:
                 f"{self._name}: captured_ns is {ahead_secs:.3f} s ahead of the clock: stamp with"
                 " the context's clock"
             )
+        is_first = self._shift is None
         sequence = self.shifted(reading)
         seen_ns = self._seen_captured_ns
         if sequence <= self._seen_sequence or (seen_ns is not None and reading.captured_ns < seen_ns):
             self._count_repeat(is_duplicate=sequence == self._seen_sequence, now_ns=now_ns)
             return Verdict.REPEAT
-        self.num_dropped += sequence - self._seen_sequence - 1
+        num_lost = sequence - self._seen_sequence - 1
+        if num_lost:
+            self.num_dropped += self._checked(num_lost, reading, is_first=is_first)
         elapsed_ns = 0 if seen_ns is None else reading.captured_ns - seen_ns
         self._seen_sequence = sequence
         self._seen_captured_ns = reading.captured_ns
@@ -118,6 +123,16 @@ class Ledger:
         self._seen_sequence = max(self._seen_sequence, reading.sequence)
         self._seen_captured_ns = reading.captured_ns
         self.count_passed(reading)
+
+    def _checked(self, num_lost: int, reading: Reading, *, is_first: bool) -> int:
+        """The readings lost before this one. SensorError for a count that cannot be true, which would leave
+        no numbers for what comes later. is_first: of its device, which may begin to count anywhere.
+        """
+        if reading.sequence >= MAX_SEQUENCE or (num_lost > MAX_LOST and not is_first):
+            raise SensorError(
+                f"{self._name}: sequence {reading.sequence} after {num_lost} lost readings: count from 0"
+            )
+        return num_lost if num_lost <= MAX_LOST else 0
 
     def _count_repeat(self, *, is_duplicate: bool, now_ns: int) -> None:
         if is_duplicate:

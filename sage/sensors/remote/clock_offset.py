@@ -16,7 +16,8 @@ class _Trip:
 
 class ClockOffset:
     """remote clock - local clock. The error is at most half of the quickest round trip in the window, plus
-    the drift of both clocks over it.
+    the drift of both clocks over it. A trip that contradicts the quickest one ends the window: the other
+    host's clock was set, or began again when that host was restarted.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,12 @@ class ClockOffset:
 
     def note(self, sent_ns: int, remote_ns: int, received_ns: int) -> None:
         """One round trip: sent and received on the local clock, answered at `remote_ns` on the other."""
-        self._trips.append(_Trip(remote_ns - (sent_ns + received_ns) // 2, received_ns - sent_ns))
+        trip = _Trip(remote_ns - (sent_ns + received_ns) // 2, received_ns - sent_ns)
+        if self._trips:
+            best = self._best
+            if abs(trip.offset_ns - best.offset_ns) > trip.round_ns + best.round_ns:
+                self._trips.clear()
+        self._trips.append(trip)
 
     @property
     def is_known(self) -> bool:
@@ -37,5 +43,8 @@ class ClockOffset:
 
     def local(self, remote_ns: int) -> int:
         """A time of the remote clock on the local one."""
-        best = min(self._trips, key=lambda trip: trip.round_ns)
-        return remote_ns - best.offset_ns
+        return remote_ns - self._best.offset_ns
+
+    @property
+    def _best(self) -> _Trip:
+        return min(self._trips, key=lambda trip: trip.round_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -75,6 +76,7 @@ class RemoteHost:
         self._offset = ClockOffset()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._wanted = threading.Event()
         self.session = open_session(connect=(endpoint,), settings=settings)
         try:
             for _ in range(NUM_FIRST_TRIPS):
@@ -114,14 +116,24 @@ class RemoteHost:
         """Call `take` with every sample of a source, on a thread of zenoh, until `undeclare`."""
         return self.session.declare_subscriber(key_of(self.name, source), take)
 
+    def sync_soon(self) -> None:
+        """Measure the offset of the clocks now: a sender that began again may have another clock."""
+        self._wanted.set()
+
     def close(self) -> None:
         self._stopped.set()
+        self._wanted.set()
         self._thread.join(QUERY_SECS)
         self.session.close()
 
     def _keep(self) -> None:
-        while not self._stopped.wait(SYNC_SECS):
-            self._trip()
+        while True:
+            self._wanted.wait(SYNC_SECS)
+            self._wanted.clear()
+            if self._stopped.is_set():
+                return
+            with contextlib.suppress(SensorError):  # the link is broken: the next trip may have an answer
+                self._trip()
 
     def _trip(self) -> None:
         """One round trip; without an answer, none is noted."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from sage.errors import DataError, InputError
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import SensorSpec
+from sage.sensors.contract import MAX_SEQUENCE, SensorSpec
 
 ROOT = "sage/v1"
 Encoding = Literal["raw", "jpeg"]
@@ -77,9 +77,11 @@ class Header:
         ):
             raise DataError(f"header has {fields!r:.80}: expected 3 integers, a text and 3 numbers")
         started_ns, sequence, captured_ns, encoding, noise_std, quality, confidence = fields
+        if not all(-(1 << 63) <= time_ns < 1 << 63 for time_ns in (started_ns, captured_ns)):
+            raise DataError(f"header has times {started_ns} and {captured_ns}: expected integers of 64 bits")
         if encoding not in ("raw", "jpeg"):
             raise DataError(f"encoding is {encoding!r:.40}: expected raw or jpeg")
-        if sequence < 0 or not (0 <= quality <= 1 and 0 <= confidence <= 1):
+        if not (0 <= sequence < MAX_SEQUENCE and 0 <= quality <= 1 and 0 <= confidence <= 1):
             raise DataError(f"header has sequence {sequence}, quality {quality}, confidence {confidence}")
         return cls(
             started_ns=started_ns,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sage.mailbox.clock import ManualClock
+from sage.sensors.contract import SensorError
 from sage.sensors.devices.scripted import ScriptedSensor, reading_at
 
 
@@ -72,3 +73,39 @@ def test_a_claim_beyond_float32_is_a_fault(
     rig = new_rig(lambda: ScriptedSensor([reading]))
     assert rig.tick(0.1) == []
     assert "or NaN" in rig.driver.statistics().last_error
+
+
+@pytest.mark.parametrize("sequence", [2**62, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_count_that_cannot_be_true_costs_one_restart(
+    new_rig: Callable[..., Any], clock: ManualClock, sequence: int, is_first: bool
+) -> None:
+    now_ns = clock.now_ns()
+    wrong = [*([] if is_first else [reading_at(0, now_ns)]), reading_at(sequence, now_ns + 1)]
+    scripts = iter([[], wrong])
+    good = [reading_at(number, now_ns + 2 + number) for number in range(3)]
+    rig = new_rig(lambda: ScriptedSensor(next(scripts, good)))
+    num_good = 3 + (not is_first)
+    assert rig.tick(5.0) == list(range(num_good))
+    statistics = rig.driver.statistics()
+    assert (statistics.num_faults, statistics.num_dropped, statistics.status) == (1, 0, "running")
+
+
+def test_devices_that_begin_with_the_largest_count_leave_numbers_for_the_next(
+    new_rig: Callable[..., Any], clock: ManualClock
+) -> None:
+    now_ns, largest = clock.now_ns(), 2**62 - 1
+    scripts = [
+        [
+            reading_at(largest, now_ns + 2 * index),
+            reading_at(0, now_ns + 2 * index + 1),
+            SensorError("broken"),
+        ]
+        for index in range(3)
+    ]
+    jump = [reading_at(0, now_ns + 10), reading_at(largest, now_ns + 11)]
+    rest = iter([[], *scripts, jump])
+    good = [reading_at(number, now_ns + 20 + number) for number in range(3)]
+    rig = new_rig(lambda: ScriptedSensor(next(rest, good)), max_backoff_secs=0.1, backoff_secs=0.1)
+    assert rig.tick(5.0) == [largest + number for number in range(7)]
+    assert rig.driver.statistics().num_dropped == 0

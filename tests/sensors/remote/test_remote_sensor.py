@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from sage.mailbox.clock import RealClock
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
+from sage.sensors.remote import link
 from sage.sensors.remote.link import list_sources
 from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
 from sage.sensors.remote.sender import HostSender
@@ -131,6 +133,55 @@ def test_a_sender_that_begins_again_counts_on(pair: Pair) -> None:
         pass  # one of the first run, sent twice
     assert reading.sequence == 41
     sensor.close()
+
+
+class Ahead(RealClock):
+    """The clock of a host that was restarted: another offset."""
+
+    def now_ns(self) -> int:
+        return super().now_ns() + 100 * 10**9
+
+
+def test_a_sender_with_another_clock_is_measured_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "SYNC_SECS", 1000.0)
+    sensor = pair.sensor()
+    sensor.open()
+    out, values = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    read(sensor, out, lambda: pair.send(values, 0))
+    pair.sender.close()
+    clock, pair.clock = pair.clock, Ahead()
+    pair.sender = pair.begin()
+    try:
+        host = sensor._host.value  # type: ignore[union-attr]
+        for _ in range(NUM_TRIES):
+            read(sensor, out, lambda: pair.send(values, 0))
+            if abs(host.local_ns(pair.clock.now_ns()) - clock.now_ns()) < 10**9:
+                break
+        assert abs(host.local_ns(pair.clock.now_ns()) - clock.now_ns()) < 10**9
+    finally:
+        sensor.close()
+        pair.sender.close()
+        pair.clock = clock
+        pair.sender = pair.begin()
+
+
+def test_a_broken_link_does_not_end_the_measurement(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "SYNC_SECS", 0.01)
+    host = link.RemoteHost("robot", pair.endpoint, pair.clock)
+    num_asked = threading.Semaphore(0)
+
+    class Broken:
+        close = host.session.close
+
+        def get(self, key: str, timeout: float) -> Any:
+            num_asked.release()
+            raise zenoh.ZError("the link is broken")
+
+    host.session = Broken()
+    try:
+        assert all(num_asked.acquire(timeout=10.0) for _ in range(3))
+    finally:
+        host.close()
 
 
 def test_a_message_that_cannot_be_read_is_a_fault_and_the_next_one_is_read(pair: Pair) -> None:
