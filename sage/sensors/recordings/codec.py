@@ -98,11 +98,16 @@ def form_of(spec: SensorSpec) -> Form:
 
 
 def keys_of(spec: SensorSpec) -> tuple[str, ...]:
-    """Names of the values in a message, as a message path takes them: letters, digits and underscores."""
+    """Names of the values in a message, as a message path takes them: letters, digits and underscores. Each
+    is different.
+    """
     keys: list[str] = []
     for index, channel in enumerate(spec.channels):
-        key = re.sub(r"\W+", "_", channel).strip("_") or f"c{index}"
-        keys.append(key if key not in keys else f"{key}_{index}")
+        base = re.sub(r"\W+", "_", channel).strip("_") or f"c{index}"
+        key, number = base, index
+        while key in keys:
+            key, number = f"{base}_{number}", number + 1
+        keys.append(key)
     return tuple(keys)
 
 

@@ -136,6 +136,25 @@ def test_a_reading_comes_back_bit_for_bit(shape: tuple[int, ...], dtype: str, fo
     assert decode_reading(plain, captured_ns=1, received_ns=2) == reading
 
 
+@pytest.mark.parametrize(
+    "channels",
+    [("a b", "a_b_2", "a-b"), ("x", "x", "x_1", "x"), ("", "c0", "+", "c2"), ("a_3", "b", "a", "a")],
+)
+def test_each_channel_has_a_key_of_its_own(channels: tuple[str, ...]) -> None:
+    spec = SensorSpec(
+        name="s",
+        modality="physical",
+        tensor=TensorSpec(shape=(len(channels),)),
+        period_ns=5,
+        observes=("a", "b"),
+        channels=channels,
+    )
+    values = np.arange(len(channels), dtype=np.float32)
+    reading = Reading(captured_ns=1, received_ns=2, sequence=3)
+    message = encode_reading(values, reading, form="values", keys=keys_of(spec), frame="s", stamp_ns=1)
+    assert np.array_equal(decode_values(message, spec, "values"), values)
+
+
 def test_a_picture_as_jpeg_is_close() -> None:
     pytest.importorskip("av", reason="pip install 'sage-runtime[sensors]'")
     tensor = TensorSpec(shape=(32, 48, 3), dtype="uint8")
