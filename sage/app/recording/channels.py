@@ -34,7 +34,13 @@ _TIME: dict[str, Any] = {
     "title": "time",
     "properties": {"sec": {"type": "integer", "minimum": 0}, "nsec": {"type": "integer", "minimum": 0}},
 }
-_READING = {"sequence": _INTEGER, "noise_std": _NUMBER, "quality": _NUMBER, "confidence": _NUMBER}
+_READING = {
+    "sequence": _INTEGER,
+    "noise_std": _NUMBER,
+    "quality": _NUMBER,
+    "confidence": _NUMBER,
+    "health": _TEXT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

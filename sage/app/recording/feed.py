@@ -205,6 +205,7 @@ class RunFeed:
                 noise_std=counts.noise_std,
                 quality=counts.quality,
                 confidence=counts.confidence,
+                health=counts.health,
             )
             self._put(Readings(driver.spec.name, newest.values, reading, now_ns), newest.values.nbytes)
 

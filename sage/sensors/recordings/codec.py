@@ -131,6 +131,7 @@ def encode_reading(values: np.ndarray, reading: Reading, *, form: Form, keys: tu
         "noise_std": _number(reading.noise_std),
         "quality": reading.quality,
         "confidence": reading.confidence,
+        "health": reading.health,
     }
 
 
@@ -164,6 +165,7 @@ def decode_reading(message: dict[str, Any], *, captured_ns: int, received_ns: in
             noise_std=math.nan if noise is None else float(noise),
             quality=float(message["quality"]),
             confidence=float(message["confidence"]),
+            health=str(message.get("health", "")),  # not in recordings of earlier versions
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"a message holds no reading of SAGE ({error})") from error

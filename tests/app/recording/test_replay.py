@@ -155,6 +155,15 @@ def test_each_channel_has_a_key_of_its_own(channels: tuple[str, ...]) -> None:
     assert np.array_equal(decode_values(message, spec, "values"), values)
 
 
+def test_what_lowers_the_quality_is_recorded() -> None:
+    reading = Reading(captured_ns=1, received_ns=2, sequence=3, quality=0.5, noise_std=0.1, health="dust")
+    values = np.zeros(1, dtype=np.float32)
+    message = encode_reading(values, reading, form="values", keys=(), frame="s", stamp_ns=1)
+    assert decode_reading(message, captured_ns=1, received_ns=2) == reading
+    del message["health"]  # as in a recording of an earlier version
+    assert decode_reading(message, captured_ns=1, received_ns=2).health == ""
+
+
 def test_a_picture_as_jpeg_is_close() -> None:
     pytest.importorskip("av", reason="pip install 'sage-runtime[sensors]'")
     tensor = TensorSpec(shape=(32, 48, 3), dtype="uint8")

@@ -17,7 +17,8 @@ from sage.sensors.contract import Reading
 OPEN, APPLY, ABORT, CLOSE = range(4)
 READY, BEAT, READING, REPLY, ENDED, FAILED, REFUSED = range(16, 23)
 _HEADER = struct.Struct("<BxHI")
-_READING = struct.Struct("<qqqddd")
+#: The last field is the number of bytes of `health`, which follow, before the values.
+_READING = struct.Struct("<qqqdddI")
 _REQUEST = struct.Struct("<Iq")
 _REPLY = struct.Struct("<I??xx")
 
@@ -75,6 +76,7 @@ class Wire:
 
 
 def pack_reading(reading: Reading, values: bytes) -> bytes:
+    health = reading.health.encode("utf-8", "replace")
     return (
         _READING.pack(
             reading.captured_ns,
@@ -83,13 +85,16 @@ def pack_reading(reading: Reading, values: bytes) -> bytes:
             reading.noise_std,
             reading.quality,
             reading.confidence,
+            len(health),
         )
+        + health
         + values
     )
 
 
 def unpack_reading(body: bytes) -> tuple[Reading, bytes]:
-    captured_ns, received_ns, sequence, noise_std, quality, confidence = _READING.unpack_from(body)
+    captured_ns, received_ns, sequence, noise_std, quality, confidence, num_bytes = _READING.unpack_from(body)
+    end = _READING.size + num_bytes
     reading = Reading(
         captured_ns=captured_ns,
         received_ns=received_ns,
@@ -97,8 +102,9 @@ def unpack_reading(body: bytes) -> tuple[Reading, bytes]:
         noise_std=noise_std,
         quality=quality,
         confidence=confidence,
+        health=body[_READING.size : end].decode(),
     )
-    return reading, body[_READING.size :]
+    return reading, body[end:]
 
 
 def pack_request(number: int, stamp_ns: int, values: bytes) -> bytes:
