@@ -106,17 +106,24 @@ def recover(
         typer.Option("--out", metavar="FILE", help="File to write. Default: NAME.recovered.mcap beside it."),
     ] = None,
     json_output: JsonOption = False,
-) -> None:
-    """Write a whole recording from one that a crash or a full disk cut. FILE is not changed."""
+) -> int:
+    """Write a whole recording from one that a crash or a full disk cut. FILE is not changed.
+
+    Exit code 1 when intact messages are left out, as their channels are lost.
+    """
     from sage.app.recording.recover import recover_recording
 
     recovered = recover_recording(file, out)
+    code = 1 if recovered.num_unknown else 0
     if json_output:
         _print(asdict(recovered) | {"path": str(recovered.path)})
-        return
+        return code
     lost = f", {recovered.num_damaged} damaged chunks left out" if recovered.num_damaged else ""
+    if recovered.num_unknown:
+        lost += f", {recovered.num_unknown:,} messages left out whose channels are in damaged chunks"
     end = "" if recovered.is_whole else ", its end was cut"
     typer.echo(f"{recovered.path}: {recovered.num_messages:,} messages{lost}{end}")
+    return code
 
 
 @app.command("export")

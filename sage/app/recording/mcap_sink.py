@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sage.about import __version__
+from sage.app.recording.channel_table import ChannelTable
 from sage.app.recording.channels import ChannelSpec
 from sage.app.terminal.errors import UserError
 from sage.sensors.contract import SensorUnavailable
@@ -98,7 +99,7 @@ class _McapOutput:
         self._output = _Whole(self._stream)
         self._is_finished = False
         self._writer: Any = writer_module.Writer(self._output, chunk_size=CHUNK_BYTES, enable_data_crcs=True)
-        self._schemas: dict[str, int] = {}
+        self._table = ChannelTable(self._writer)
         self._do(lambda: self._begin(record))
 
     @property
@@ -106,16 +107,13 @@ class _McapOutput:
         return self._output.tell()
 
     def register(self, channel: ChannelSpec) -> int:
-        def call() -> Any:
-            name = channel.schema_name
-            if name not in self._schemas:
-                schema = json.dumps(channel.schema).encode()
-                self._schemas[name] = self._writer.register_schema(name, "jsonschema", schema)
-            return self._writer.register_channel(
-                channel.topic, "json", self._schemas[name], dict(channel.metadata)
-            )
-
-        return int(self._do(call))
+        data = json.dumps(channel.schema).encode()
+        schema = import_mcap("mcap.records").Schema(
+            id=0, name=channel.schema_name, encoding="jsonschema", data=data
+        )
+        return int(
+            self._do(lambda: self._table.register(channel.topic, "json", schema, dict(channel.metadata)))
+        )
 
     def add(self, channel: int, data: bytes, log_ns: int, publish_ns: int, sequence: int) -> None:
         self._do(
