@@ -1,4 +1,5 @@
 // The live page: frames from the stream, history from the store, commands and keys.
+import { problemsOf, setAlert } from "./live_alert.js";
 import { command, follow, hasToken, keepToken, read, setToken } from "./live_api.js";
 import { clock, count, find, make, number, put } from "./live_format.js";
 import { showHand } from "./live_hand.js";
@@ -14,7 +15,7 @@ const plots = {
   coherence: new LinePlot("coherence", { high: 1, show: (value) => number(value) }),
 };
 const COHERENCE = [["coherence", "coherence", 0], ["agreement", "agreement", 2], ["agreement_null", "agreement by chance", -1], ["correctness", "correctness", 1]];
-let frame = null, isRead = false, knownSleeps = -1;
+let frame = null, isRead = false, knownSleeps = -1, historyProblem = "";
 
 function onFrame(next) {
   frame = next;
@@ -26,7 +27,7 @@ function onFrame(next) {
   put(find("clock"), clock(status.run_secs));
   put(find("tick"), count(status.tick));
   put(find("rate"), `${number(status.tick_hz, 1)} Hz`);
-  notice(status.secs_since_tick > 3 && !status.is_paused ? `No tick has ended for ${Math.round(status.secs_since_tick)} s.` : status.notices.filter((each) => !each.startsWith("paused")).join(" "), "");
+  showNotices(status);
   showActions(status);
   showEvents(frame.events);
   if (!frame.sources) return;
@@ -52,6 +53,14 @@ function showState(state) {
   element.dataset.state = state;
 }
 
+function showNotices(status) {
+  const late = status.secs_since_tick > Math.max(3, 0.003 * (budgetMillis(status) || 0)) && !status.is_paused;
+  const tick = late ? `No tick has ended for ${Math.round(status.secs_since_tick)} s.` : "";
+  const text = [tick, ...status.notices.filter((each) => !each.startsWith("paused")), historyProblem].filter(Boolean).join(" ");
+  find("about").hidden = !text;
+  put(find("about"), text);
+}
+
 async function readHistory() {
   if (document.hidden) return;
   try {
@@ -66,9 +75,11 @@ async function readHistory() {
     showCurve(levels);
     showNights(nights.nights);
     markNights(nights.nights.filter((night) => night.outcome !== "skipped").map((night) => ({ secs: secsOf(series, night.end_tick || night.tick), outcome: night.outcome })));
+    historyProblem = "";
   } catch (error) {
-    notice(`The history cannot be read: ${error.message}`, "bad");
+    historyProblem = `The history cannot be read: ${error.message}`;
   }
+  if (frame) showNotices(frame.status);
 }
 
 function showCurve(found) {
@@ -91,13 +102,6 @@ function secsOf({ ticks, times }, tick) {
   if (after <= 0) return times[after < 0 ? times.length - 1 : 0] ?? 0;
   const share = (tick - ticks[after - 1]) / (ticks[after] - ticks[after - 1]);
   return times[after - 1] + share * (times[after] - times[after - 1]);
-}
-
-function notice(text, kind) {
-  const element = find("notice");
-  element.hidden = !text;
-  element.className = `notice ${kind}`;
-  put(element, text);
 }
 
 const ASKS = { arm: ["Let effectors act again?", "Check the machine first. They act as soon as the policy allows it."] };
@@ -123,10 +127,10 @@ async function run(verb) {
   const button = find("actions").querySelector(`[data-verb="${verb}"]`);
   if (button) button.disabled = true;
   try {
-    await command(verb);
-    notice("", "");
+    const problems = problemsOf(await command(verb));
+    setAlert(verb, problems && `${LABELS[verb]}: ${problems}`);
   } catch (error) {
-    notice(`${LABELS[verb]}: ${error.message}`, "bad");
+    setAlert(verb, `${LABELS[verb]}: ${error.message}${verb === "estop" ? ": cut the power of what moves" : ""}`);
   } finally {
     if (button) button.disabled = false;
   }
@@ -134,6 +138,7 @@ async function run(verb) {
 
 function ask(title, text, withInput = false) {
   const dialog = find("ask"), input = find("ask-input");
+  if (dialog.open) return "";
   put(find("h-ask"), title);
   put(find("ask-text"), text);
   put(find("ask-yes"), withInput ? "Use it" : "Yes");
@@ -153,9 +158,12 @@ const SECTIONS = ["life", "loop", "senses", "mind", "sleep", "effectors", "event
 const KEYS = [["1 to 7", "go to a section"], ["p", "pause or resume"], ["s", "start or end a night"], ["Shift + E", "stop every effector"], ["?", "this list"]];
 find("key-list").append(...KEYS.flatMap(([key, about]) => [make("dt", {}, make("kbd", { text: key })), make("dd", { text: about })]));
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input:not([type=range])")) return;
+  // A stop is never in the way of a dialog. Caps Lock makes the letter small.
+  const isStop = event.shiftKey && event.key.toLowerCase() === "e" || event.key === "E";
+  if (!isStop && document.querySelector("dialog[open]")) return;
   const verbs = frame ? offered(frame.status) : [], either = (...names) => names.find((name) => verbs.includes(name));
-  const verb = { p: either("pause", "resume"), s: either("sleep", "wake"), E: either("estop") }[event.key];
+  const verb = { p: either("pause", "resume"), s: either("sleep", "wake") }[event.key] ?? (isStop ? either("estop") : undefined);
   if (event.key === "?") find("keys").showModal();
   else if (SECTIONS[event.key - 1]) {
     const heading = find(`h-${SECTIONS[event.key - 1]}`);

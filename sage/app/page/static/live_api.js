@@ -15,7 +15,10 @@ export async function read(path) {
 }
 export async function command(verb) {
   const headers = { "content-type": "application/json", authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
-  const response = await fetch(`/api/control/${verb}`, { method: "POST", headers, body: "{}" });
+  const secs = verb === "estop" ? 10 : 90;
+  const response = await fetch(`/api/control/${verb}`, { method: "POST", headers, body: "{}", signal: AbortSignal.timeout(1000 * secs) }).catch((error) => {
+    throw new Error(error.name === "TimeoutError" ? `no reply within ${secs} s` : "no connection to the session");
+  });
   if (response.status === 401) sessionStorage.removeItem(KEY);
   return settled(response);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from sage.app.page.history import History
 from sage.app.page.server import PageServer
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
+from sage.app.terminal.errors import UserError
 from sage.runtime.report import SleepReport, State, TickReport
 from sage.runtime.scheduling.work_facts import WorkFacts
 
@@ -189,3 +191,66 @@ def test_a_night_is_started_and_ended(chromium: Any, tmp_path: Path) -> None:
         chromium.until("document.querySelectorAll('#nights tr').length === 1")
         assert "+12.0% (+7.0% to +17.0%)" in chromium.run(text("#nights tr"))
     assert chromium.complaints == []
+
+
+def press(key: str, target: str = "document") -> str:
+    return f"{target}.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
+
+
+def test_what_a_command_could_not_do_stays_until_it_is_dismissed(chromium: Any, tmp_path: Path) -> None:
+    nights, num_frames, stopped = Nights(tmp_path), itertools.count(5), []
+
+    def status(request: dict[str, Any]) -> dict[str, Any]:
+        return nights.status(request) | {"secs_since_tick": next(num_frames)}
+
+    def estop(request: dict[str, Any]) -> dict[str, Any]:
+        stopped.append(request)
+        failed = {"arm": "abort has not returned within 1 s"} if len(stopped) == 1 else {}
+        return {"stopped": ["arm"], "failed": failed, "problem": "not on the disk" if failed else ""}
+
+    def pause(request: dict[str, Any]) -> dict[str, Any]:
+        raise UserError("the tick has not ended within 5 s")
+
+    verbs = {"status": status, "estop": estop, "pause": pause}
+    endpoints = Endpoints(nights.feed, History(nights.store, nights.session), lambda: verbs)
+    with nights.store, PageServer(endpoints, TOKEN, wanted=0) as server:
+        chromium.open(f"{server.address}#token={TOKEN}")
+        chromium.until("document.querySelector('[data-verb=estop]')")
+        chromium.run("document.querySelector('[data-verb=pause]').click()")
+        chromium.until("document.querySelector('#notice.bad')")
+        chromium.run("document.querySelector('[data-verb=estop]').click()")
+        chromium.until(f"{text('#notice')}.includes('E-stop')")
+        for _ in range(2):  # frames, whose own line is another
+            before = chromium.run(text("#about"))
+            assert "No tick has ended" in before
+            chromium.until(f"{text('#about')} !== '{before}'")
+        shown = chromium.run("[...document.querySelectorAll('#notice p')].map((each) => each.textContent)")
+        assert shown == [
+            "Pause: the tick has not ended within 5 s",
+            "E-stop: arm: abort has not returned within 1 s: cut its power; not on the disk",
+        ]
+        chromium.run("document.querySelector('[data-verb=estop]').click()")  # that succeeds
+        chromium.until(f"!{text('#notice')}.includes('E-stop')")
+        chromium.run("document.querySelector('#notice button').click()")
+        assert chromium.run("document.querySelector('#notice').hidden")
+        verbs["estop"] = pause
+        chromium.run("document.querySelector('[data-verb=estop]').click()")
+        chromium.until(f"{text('#notice')}.includes('within 5 s: cut the power of what moves')")
+
+
+def test_the_key_of_the_emergency_stop_acts_wherever_no_text_is_typed(chromium: Any, tmp_path: Path) -> None:
+    nights, stopped = Nights(tmp_path), []
+    verbs = {"status": nights.status, "estop": lambda request: stopped.append(request) or {}}
+    endpoints = Endpoints(nights.feed, History(nights.store, nights.session), lambda: verbs)
+    with nights.store, PageServer(endpoints, TOKEN, wanted=0) as server:
+        chromium.open(f"{server.address}#token={TOKEN}")
+        chromium.until("document.querySelector('[data-verb=estop]:not(:disabled)')")
+        slider = "document.querySelector('main').appendChild(Object.assign(document.createElement('input'), "
+        chromium.run(press("E", "document.querySelector('#ask-input')"))
+        for num, target in enumerate(
+            (f"{slider}{{type: 'range'}}))", "document.querySelector('#key-list')"), 1
+        ):
+            chromium.run("document.querySelector('#keys').showModal()" if num == 2 else "0")
+            chromium.run(press("E", target))
+            chromium.until("document.querySelector('[data-verb=estop]:not(:disabled)')")
+            assert len(stopped) == num
