@@ -47,7 +47,9 @@ def learned(loop: Loop) -> dict[str, np.ndarray]:
     )
     for store, state in whole.memory.items():
         arrays |= {
-            f"{store}.{name}": array for name, array in state.arrays.items() if not name.endswith("times_ns")
+            f"{store}.{name}": array
+            for name, array in state.arrays.items()
+            if not name.endswith(("times_ns", "start_time_ns"))  # of the run that they count from
         }
     return arrays
 

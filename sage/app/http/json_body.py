@@ -30,6 +30,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 
     try:
         fields = json.loads(body, parse_constant=refuse_constant)
+        json.dumps(fields, ensure_ascii=False).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError) as error:
         message = f"the body is not JSON: {str(error)[:120]}"
         raise Refusal(HTTPStatus.BAD_REQUEST, message) from error

@@ -6,7 +6,6 @@ Invariant: a SolveRequest is within the server's limits; every error is a Refusa
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -133,7 +132,7 @@ def _read_steps(fields: dict[str, Any], settings: SolveSettings, limits: SolveLi
 
 def _read_timeout(fields: dict[str, Any], limits: SolveLimits) -> float:
     timeout = fields.get("timeout_secs", limits.timeout_secs)
-    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and math.isfinite(timeout)
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
     if not is_number or not 0 < timeout <= limits.timeout_secs:
         _refuse(f"timeout_secs: give a number above 0, to {limits.timeout_secs:g}")
     return float(timeout)

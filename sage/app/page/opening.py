@@ -5,16 +5,17 @@ Invariant: a page that cannot be opened is one line on stderr, and the session g
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import typer
 
 from sage.app.control.server import ControlServer
+from sage.app.http.opening import open_page
 from sage.app.http.server import need_web
 from sage.app.http.token import TOKEN_NAME, open_token
 from sage.app.page.feed import SessionFeed
@@ -62,24 +63,22 @@ def opened_page(
         yield ""
         return
     with server:
-        address = f"{server.address}#token={token}"
+        address = f"{server.address}#token={quote(token, safe='')}"
         if options.opens_browser:
-            _open_browser(address, state_dir)
+            _open_browser(server.address, token, state_dir)
         # With the token on a terminal only: a log file may be read by others.
         shown = address if sys.stderr.isatty() else f"{server.address}  token: {state_dir / TOKEN_NAME}"
         typer.echo(f"sage: page: {shown}", err=True)
         yield shown
 
 
-def _open_browser(address: str, state_dir: Path) -> None:
-    import webbrowser
-
-    path = state_dir.resolve() / LINK_NAME
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(
-            f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={address}">'
-            f'<a href="{address}">The page of the session</a>\n'
+def _open_browser(address: str, token: str, state_dir: Path) -> None:
+    try:
+        is_open = open_page(state_dir.resolve(), address, token, name=LINK_NAME)
+    except OSError as error:
+        typer.echo(
+            f"sage: --open: {state_dir / LINK_NAME}: {error.strerror}: open the address below", err=True
         )
-    if not webbrowser.open(path.as_uri()):
-        typer.echo("sage: --open: no browser was found: open the address above", err=True)
+        return
+    if not is_open:
+        typer.echo("sage: --open: no browser was found: open the address below", err=True)

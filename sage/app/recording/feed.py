@@ -42,11 +42,13 @@ CLOSE_SECS = 30.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedStatistics:
     """num_dropped: messages for which the queue had no room, or that came after the sink had failed.
+    num_unwritable: messages that no form of the sink holds, such as a reading with a quality of NaN.
     problem: why the sink failed, "" when it did not.
     """
 
     num_messages: int
     num_dropped: int
+    num_unwritable: int
     problem: str
 
 
@@ -81,6 +83,8 @@ class RunFeed:
         self._queue: deque[tuple[Item, int]] = deque()
         self._num_bytes = 0
         self._num_dropped = 0
+        self._num_unwritable = 0
+        self._warned: set[str] = set()  # sources
         self._problem = ""
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -138,20 +142,31 @@ class RunFeed:
 
     def statistics(self) -> FeedStatistics:
         num = 0 if self._messages is None else self._messages.num_written
-        return FeedStatistics(num_messages=num, num_dropped=self._num_dropped, problem=self._problem)
+        return FeedStatistics(
+            num_messages=num,
+            num_dropped=self._num_dropped,
+            num_unwritable=self._num_unwritable,
+            problem=self._problem,
+        )
 
     def notices(self) -> tuple[str, ...]:
         found = self.statistics()
         lost = f"{self._name}: {found.num_dropped:,} messages dropped" if found.num_dropped else ""
+        num_odd = found.num_unwritable
+        odd = f"{self._name}: {num_odd:,} messages cannot be written" if num_odd else ""
         failed = f"{self._name}: stopped: {found.problem}" if found.problem else ""
-        return tuple(notice for notice in (lost, failed) if notice)
+        return tuple(notice for notice in (lost, odd, failed) if notice)
 
     def close(self) -> None:
         """Write what is queued, then close the sink."""
         self._is_closing = True
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(CLOSE_SECS)
+        if self._thread.ident is None:
+            return
+        self._thread.join(CLOSE_SECS)
+        if self._thread.is_alive():
+            self._problem = self._problem or f"not written within {CLOSE_SECS:g} s: its end is missing"
+            log.error("not finished", part=self._name, error=self._problem)
 
     @property
     def run_digest(self) -> str:
@@ -233,7 +248,17 @@ class RunFeed:
             with self._lock:
                 item, num_bytes = self._queue.popleft()
                 self._num_bytes -= num_bytes
-            self._messages.write(item)
+            try:
+                self._messages.write(item)
+            except OSError:
+                raise
+            except Exception as error:  # an odd reading of a plug-in: its own loss
+                self._num_unwritable += 1
+                source = getattr(item, "source", "")
+                if source not in self._warned:
+                    self._warned.add(source)
+                    reason = {"part": self._name, "source": source, "error": repr(error)}
+                    log.warning("a message cannot be written", **reason)
 
     def _fail(self, error: Exception) -> None:
         with self._lock:

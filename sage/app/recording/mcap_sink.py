@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from sage.sensors.recordings.mcap_file import import_mcap
 CHUNK_BYTES = 64 << 10
 #: Files of a series within a budget, and the least budget.
 NUM_FILES, MIN_BUDGET = 8, 4 << 20
+#: Times in the format are unsigned, of 64 bits.
+_MAX_TIME_NS = (1 << 64) - 1
 CONFIG_NAME, RUN_NAME, EFFECTORS_NAME, END_NAME = "config.yaml", "sage.run", "sage.effectors", "sage.end"
 
 
@@ -41,7 +44,8 @@ class RunRecord:
 
 class McapSink:
     """path: of the file, or with `max_bytes` NAME.mcap of the series NAME_0001.mcap, NAME_0002.mcap, ... of
-    which the oldest are deleted. UserError for a path that cannot be written.
+    which the oldest are deleted. It goes on after the files that are there. OSError for a path that cannot be
+    written; FileExistsError for a file that exists.
     """
 
     def __init__(self, path: Path, record: RunRecord, *, max_bytes: int | None = None) -> None:
@@ -50,6 +54,12 @@ class McapSink:
         self._path = path
         self._record = record
         self._max_bytes = max_bytes
+        self._number = 0
+        self._earlier: list[Path] = []  # of the series, by earlier sessions: they are part of the budget
+        if max_bytes is not None:
+            earlier = series_of(path)
+            self._earlier = list(earlier.values())
+            self._number = max(earlier, default=0)
         self._channels: list[ChannelSpec] = []
         self._ids: list[int] = []
         self._file = self._opened()
@@ -63,10 +73,12 @@ class McapSink:
         return True
 
     def write(self, channel: int, data: bytes, *, log_ns: int, publish_ns: int, sequence: int) -> None:
-        if self._max_bytes is not None and self._file.size >= self._max_bytes // NUM_FILES - 2 * CHUNK_BYTES:
+        most = None if self._max_bytes is None else self._max_bytes // NUM_FILES - 2 * CHUNK_BYTES
+        if most is not None and self._file.size + len(data) >= most:
             self._file.finish({})
             self._file = self._opened()
             self._ids = [self._file.register(each) for each in self._channels]
+        log_ns, publish_ns = (min(max(at_ns, 0), _MAX_TIME_NS) for at_ns in (log_ns, publish_ns))
         self._file.add(self._ids[channel], data, log_ns, publish_ns, sequence)
 
     def close(self, ending: dict[str, str]) -> None:
@@ -75,18 +87,22 @@ class McapSink:
     def _opened(self) -> _McapOutput:
         path = self._path
         if self._max_bytes is not None:
-            path = path.with_name(f"{path.stem}_{self.num_deleted + len(self.paths) + 1:04d}{path.suffix}")
+            self._number += 1
+            path = path.with_name(f"{path.stem}_{self._number:04d}{path.suffix}")
             self._make_room(self._max_bytes - self._max_bytes // NUM_FILES)
         self.paths.append(path)
         return _McapOutput(path, self._record)
 
     def _make_room(self, max_bytes: int) -> None:
         """Delete the oldest files until the others have `max_bytes` together."""
-        sizes = [path.stat().st_size for path in self.paths]
-        while self.paths and sum(sizes) > max_bytes:
-            self.paths.pop(0).unlink(missing_ok=True)
-            sizes.pop(0)
+        sizes = {path: size for path in (*self._earlier, *self.paths) if (size := _size_of(path)) is not None}
+        while sizes and sum(sizes.values()) > max_bytes:
+            oldest = next(iter(sizes))
+            oldest.unlink(missing_ok=True)
+            del sizes[oldest]
             self.num_deleted += 1
+        self._earlier = [path for path in self._earlier if path in sizes]
+        self.paths = [path for path in self.paths if path in sizes]
 
 
 class _McapOutput:
@@ -95,7 +111,7 @@ class _McapOutput:
     def __init__(self, path: Path, record: RunRecord) -> None:
         writer_module = import_mcap("mcap.writer")
         self._path = path
-        self._stream = path.open("wb", buffering=0)
+        self._stream = path.open("xb", buffering=0)
         self._output = _Whole(self._stream)
         self._is_finished = False
         self._writer: Any = writer_module.Writer(self._output, chunk_size=CHUNK_BYTES, enable_data_crcs=True)
@@ -183,6 +199,30 @@ class _Whole:
 
     def cut(self) -> None:
         self._stream.truncate(self._good)
+
+
+def series_of(path: Path) -> dict[int, Path]:
+    """The files of a series on the disk, by their numbers, in order."""
+    pattern = re.compile(rf"{re.escape(path.stem)}_(\d{{4,}}){re.escape(path.suffix)}")
+    found = {int(match[1]): each for each in path.parent.iterdir() if (match := pattern.fullmatch(each.name))}
+    return dict(sorted(found.items()))
+
+
+def unused_path(path: Path) -> Path:
+    """`path`, or where it exists NAME_2.mcap, NAME_3.mcap, ...: no recording is written over."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    return found
+
+
+def _size_of(path: Path) -> int | None:
+    """None for a file that somebody has moved away."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def check_output(path: Path, max_bytes: int | None) -> None:

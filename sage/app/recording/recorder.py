@@ -11,7 +11,7 @@ from sage.about import __version__
 from sage.app.config.sage_config import SageConfig, config_hash, effective
 from sage.app.recording.channels import MessageSink
 from sage.app.recording.feed import RunFeed
-from sage.app.recording.mcap_sink import McapSink, RunRecord, check_output
+from sage.app.recording.mcap_sink import McapSink, RunRecord, check_output, unused_path
 from sage.app.session.attachments import SessionStart
 from sage.app.session.build import Run
 from sage.app.terminal import figures
@@ -22,14 +22,15 @@ from sage.sensors.recordings.codec import plain_spec
 
 
 class Recorder:
-    """path: ends in .mcap.  max_bytes: a series of files within that budget.  jpeg: pictures as JPEG.
+    """path: ends in .mcap; where it exists, the recording is NAME_2.mcap and so on.  max_bytes: a series of
+    files within that budget, after those that are there.  jpeg: pictures as JPEG.
 
     Raises UserError for a path that cannot be written.
     """
 
     def __init__(self, path: Path, *, max_bytes: int | None = None, jpeg: bool = False) -> None:
         check_output(path, max_bytes)
-        self._path = path
+        self._path = path if max_bytes is not None else unused_path(path)
         self._max_bytes = max_bytes
         self._feed = RunFeed(self._make_sink, jpeg=jpeg, name="recording")
         self._sink: McapSink | None = None
@@ -56,6 +57,7 @@ class Recorder:
             "files": [str(path) for path in self._files()],
             "num_messages": found.num_messages,
             "num_dropped": found.num_dropped,
+            "num_unwritable": found.num_unwritable,
             "num_bytes": self._num_bytes(),
             "problem": found.problem,
             "digest": self._feed.run_digest,
@@ -69,6 +71,8 @@ class Recorder:
         lines = [
             f"Recording: {where}: {found.num_messages:,} messages, {size}, {found.num_dropped:,} dropped"
         ]
+        if found.num_unwritable:
+            lines.append(f"The recording lacks {found.num_unwritable:,} messages that could not be written")
         if found.problem:
             lines.append(f"The recording stopped before the end: {found.problem}")
         return lines

@@ -133,7 +133,9 @@ def _summary(path: Path) -> Any:
 
 
 def _heads(summary: Any) -> dict[int, bytes]:
-    """Of the chunks, attachments and metadata records: where each begins, and its head. Empty without index."""
+    """Of the chunks, attachments and metadata records: where each begins, and its head. Empty without an
+    index.
+    """
     if summary is None:
         return {}
     kinds = import_mcap("mcap.opcode").Opcode

@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ class PrometheusSink:
         self._client = client
         self._family: Any = import_module("prometheus_client.core").Metric
         self._registry = client.CollectorRegistry()
-        #: (metric, label): its value. Replaced as a whole: the port is read in another thread.
+        #: (metric, label): its value. Replaced as a whole: the port is read in another thread. A figure that
+        #: is not defined any more has no sample; one that is not part of a report keeps its last.
         self._values: dict[tuple[str, str], float] = {}
         self._registry.register(self)
         self._file = config.file or folder / "metrics.prom"
@@ -102,7 +104,9 @@ class PrometheusSink:
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         found = {_named(path): value for path, value in _finite(figures).items()}
-        self._values = {**self._values, ("sage_step", ""): float(step), **found}
+        undefined = {_named(path) for path, value in figures.items() if not math.isfinite(value)}
+        kept = {name: value for name, value in self._values.items() if name not in undefined}
+        self._values = {**kept, ("sage_step", ""): float(step), **found}
         self._client.write_to_textfile(str(self._file), self._registry)
 
     def collect(self) -> list[Any]:
@@ -135,17 +139,26 @@ class OtelSink:
         resource = resources.Resource.create({"service.name": "sage", "sage.run": folder.name})
         provider = metrics.MeterProvider([self._reader], resource=resource, shutdown_on_exit=False)
         self._meter = provider.get_meter("sage", str(about.get("sage", "")))
+        self._observation: Any = import_module("opentelemetry.metrics").Observation
         self._gauges: dict[str, Any] = {}
+        #: Of the newest report, by metric and label. A figure that is not defined has no point.
+        self._points: dict[str, dict[str, float]] = {}
         self._endpoint = config.endpoint
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
+        self._points = {}
         for path, value in {**_finite(figures), "step": float(step)}.items():
             metric, label = _named(path)
+            self._points.setdefault(metric, {})[label] = value
             if metric not in self._gauges:
-                self._gauges[metric] = self._meter.create_gauge(metric)
-            self._gauges[metric].set(value, {"name": label} if label else {})
+                observe = partial(self._observe, metric)
+                self._gauges[metric] = self._meter.create_observable_gauge(metric, [observe])
         if self._exporter.export(self._reader.get_metrics_data()) is not self._accepted:
             raise OSError(f"{self._endpoint} did not accept the figures")
+
+    def _observe(self, metric: str, _: Any) -> list[Any]:
+        points = self._points.get(metric, {})
+        return [self._observation(value, {"name": label} if label else {}) for label, value in points.items()]
 
     def close(self) -> None:
         self._exporter.shutdown()

@@ -85,6 +85,8 @@ def test_models_are_listed_with_what_training_reached(caller: Any) -> None:
         ({"puzzles": [PUZZLE] * 257}, 422, "257 of them"),
         ({"puzzle": PUZZLE, "timeout_secs": 1e9}, 422, "timeout_secs"),
         ({"puzzle": PUZZLE, "timeout_secs": True}, 422, "timeout_secs"),
+        ({"puzzle": PUZZLE, "timeout_secs": 10**400}, 422, "timeout_secs"),
+        ({"puzzle": "\ud800"}, 400, "the body is not JSON"),
         ({"puzzle": PUZZLE, "model": "smal"}, 422, "did you mean small?"),
         ({"puzzle": PUZZLE, "model": 3}, 422, "model: not text"),
         ([PUZZLE], 400, "not an object"),

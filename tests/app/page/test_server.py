@@ -119,6 +119,26 @@ def test_the_printed_address_has_the_token_on_a_terminal_only(
         assert address == ""
 
 
+def test_the_file_for_the_browser_is_the_users_own_and_the_token_is_whole(
+    page: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webbrowser, "open", lambda address: True)
+    (tmp_path / "http.token").write_text("a+b%c&d" * 4)
+    (tmp_path / "http.token").chmod(0o600)
+    link = tmp_path / LINK_NAME
+    link.write_text("of earlier")
+    link.chmod(0o644)
+    with opened(page, tmp_path, PageOptions(port=0, opens_browser=True)) as address:
+        assert address
+    assert stat.S_IMODE(link.stat().st_mode) == 0o600
+    assert "a%2Bb%25c%26d" in link.read_text()
+    link.unlink()
+    link.mkdir()
+    with opened(page, tmp_path, PageOptions(port=0, opens_browser=True)) as address:
+        assert address
+    assert "sage: --open: " in capsys.readouterr().err
+
+
 def test_without_the_extra_one_line_says_so_and_the_session_goes_on(
     page: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

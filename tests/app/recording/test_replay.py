@@ -15,6 +15,7 @@ from sage.app.config.sage_config import SageConfig, build_config
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.recording import feed, mcap_sink
 from sage.app.recording.channels import reading_channel
+from sage.app.recording.items import Status
 from sage.app.recording.mcap_sink import McapSink, RunRecord
 from sage.app.recording.replay import RecordedRun, replay_config
 from sage.app.terminal.errors import UserError
@@ -238,6 +239,73 @@ def test_a_series_of_files_keeps_its_budget_and_each_is_complete(tmp_path: Path)
         assert invoke(["recording", "check", str(path)]) == 0
         with McapFile(path) as file:
             assert file.attachment("config.yaml") == b"name: a\n"
+
+
+def test_a_series_goes_on_after_the_files_of_earlier_sessions(tmp_path: Path) -> None:
+    record = RunRecord(run={"start_ns": "1000"}, effectors=(), config="name: a\n")
+    tensor = TensorSpec(shape=(300_000,), dtype="uint8")
+    spec = SensorSpec(name="b", modality="physical", tensor=tensor, period_ns=5, observes=("b", "1"))
+    found = []
+    for session in range(3):
+        sink = McapSink(tmp_path / "run.mcap", record, max_bytes=4 << 20)
+        channel = sink.add_channel(reading_channel(spec, "tensor"))
+        data = np.random.default_rng(session).bytes(300_000)
+        for index in range(8):
+            sink.write(channel, data, log_ns=-1, publish_ns=2**70, sequence=index)
+            if session == 1 and index == 4:
+                sink.paths[0].rename(tmp_path / "moved.mcap")  # by a program that ships finished files
+        sink.close({})
+        found.append([path.name for path in sink.paths])
+    assert found[1][0] > found[0][-1]
+    assert found[2][0] > found[1][-1]
+    left = [path for path in tmp_path.iterdir() if path.name != "moved.mcap"]
+    assert sum(path.stat().st_size for path in left) <= 4 << 20
+    assert {*found[2]} <= {path.name for path in left}
+
+
+def test_no_recording_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "name: small\nmodel: {hidden_size: 16, num_heads: 2, H_cycles: 1, L_cycles: 1}\n"
+        "budget: {segments: 1}\nsleep: {enabled: false}\npractice: {enabled: false}\n"
+        "sensors: [{kind: synthetic, name: one, shape: [2], rate_hz: 20}]\n"
+    )
+    file, state = tmp_path / "run.mcap", ["--state-dir", str(tmp_path / "state")]
+    run = ["run", str(tmp_path / "small.yaml"), "--fast", "--ticks", "5", "--json", "--record", str(file)]
+    assert invoke([*run, *state]) == 0
+    first = file.read_bytes()
+    capsys.readouterr()
+    assert invoke(["replay", str(file), "--record", str(file), "--no-live", "--json", *state]) == 0
+    assert json.loads(capsys.readouterr().out)["recording"]["files"] == [str(tmp_path / "run_2.mcap")]
+    assert file.read_bytes() == first
+    assert invoke(["recording", "check", str(tmp_path / "run_2.mcap")]) == 0
+
+
+def test_an_odd_reading_costs_itself_alone(tmp_path: Path) -> None:
+    run_feed = feed.RunFeed(lambda start, at_ns: None, name="recording")  # type: ignore[arg-type,return-value]
+    written: list[object] = []
+
+    class Odd:
+        num_written = 0
+        run_digest = ""
+
+        def write(self, item: Status) -> None:
+            if item.source == "odd":
+                raise TypeError("Object of type float32 is not JSON serializable")
+            if item.source == "full":
+                raise OSError(28, "No space left on device")
+            written.append(item)
+
+        def close(self, num_dropped: int, problem: str) -> None:
+            written.append(problem)
+
+    run_feed._messages = Odd()  # type: ignore[assignment]
+    for source in ("a", "odd", "odd", "b"):
+        feed.SourceTap(source, run_feed._put).note_fault("", 0)
+    run_feed._thread.start()
+    run_feed.close()
+    assert [getattr(item, "source", item) for item in written] == ["a", "b", ""]
+    assert run_feed.statistics().num_unwritable == 2
+    assert run_feed.notices() == ("recording: 2 messages cannot be written",)
 
 
 def test_a_full_queue_drops_and_counts_and_changes_no_report(

@@ -25,6 +25,7 @@ from sage.app.trackers.config import (
     WandbConfig,
 )
 from sage.app.trackers.opening import check_packages, chosen, open_trackers
+from sage.app.trackers.sinks import OtelSink, PrometheusSink
 
 FIGURES = {"loop/tick_ms_p50": 3.5, "sources/imu/trust": 0.75, "sources/imu/surprise": math.nan}
 
@@ -97,6 +98,17 @@ def test_prometheus_text_is_in_a_file_and_at_a_port(tmp_path: Path) -> None:
     assert "surprise" not in text
 
 
+def test_a_figure_that_is_not_defined_any_more_is_no_figure(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    sink = PrometheusSink(PrometheusConfig(), tmp_path)
+    sink.log(1, {"sources/imu/trust": 0.9, "nights/gain": 0.5})
+    sink.log(2, {"sources/imu/trust": math.nan})
+    text = (tmp_path / "metrics.prom").read_text()
+    assert "imu" not in text
+    assert "sage_nights_gain 0.5" in text
+    assert "sage_step 2" in text
+
+
 class _Collector(BaseHTTPRequestHandler):
     bodies: list[bytes]
 
@@ -135,6 +147,25 @@ def test_a_collector_receives_gauges(collector: HTTPServer, tmp_path: Path) -> N
     assert points["sage_sources_trust"].attributes[0].value.string_value == "imu"
     assert points["sage_step"].as_double == 7
     assert "sage_sources_surprise" not in points
+
+
+def test_a_collector_receives_no_figure_that_is_not_defined_any_more(
+    collector: HTTPServer, tmp_path: Path
+) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+    endpoint = f"http://127.0.0.1:{collector.server_port}/v1/metrics"
+    sink = OtelSink(OtelConfig(endpoint=endpoint), tmp_path / "run-7", {})
+    for step, trust in enumerate((0.9, math.nan)):
+        sink.log(step, {"sources/imu/trust": trust, "loop/load": float(step)})
+    sink.close()
+    [resource] = ExportMetricsServiceRequest.FromString(_Collector.bodies[-1]).resource_metrics
+    [scope] = resource.scope_metrics
+    points = {
+        metric.name: [point.as_double for point in metric.gauge.data_points] for metric in scope.metrics
+    }
+    assert points == {"sage_loop_load": [1.0], "sage_step": [1.0]}
 
 
 def test_an_absent_collector_is_counted_and_delays_nothing(tmp_path: Path) -> None:
