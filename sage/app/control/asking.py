@@ -32,7 +32,5 @@ def done_between_ticks(
         )
     wait([future], doing_secs)
     if not future.done():
-        raise UserError(
-            f"begun, and not done within {secs + doing_secs:g} s: it goes on: see `sage status`, or `sage estop`"
-        )
+        raise UserError(f"begun, and not done within {secs + doing_secs:g} s: it goes on: see `sage status`")
     return future.result()

@@ -88,12 +88,16 @@ def serve(options: ServeOptions) -> None:
 
 
 def build_server(app: object, *, stop_secs: int = 5) -> uvicorn.Server:
-    """uvicorn with limits on headers, concurrent requests, idle connections and the time of a stop."""
+    """uvicorn with limits on headers, concurrent requests, idle connections, slow requests and the time of a
+    stop.
+    """
     import uvicorn
+
+    from sage.app.http.slow_clients import TimedProtocol
 
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="h11",
+        http=TimedProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

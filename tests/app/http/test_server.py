@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
 
 from sage.app.cli.main import invoke
+from sage.app.http import slow_clients
 from sage.app.http.server import ServeOptions, allowed_hosts, bind, build_server
 from sage.app.terminal.errors import UserError
 
@@ -65,6 +66,28 @@ def test_a_real_server_answers_many_callers_at_once(caller: Any) -> None:
                     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70_000
                 )  # headers that never end
                 assert raw.recv(100).startswith(b"HTTP/1.1 400")
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def test_connections_that_send_no_whole_request_are_closed(
+    caller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_clients, "REQUEST_SECS", 0.3)
+    head = f"POST /v1/solve HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+    body = "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    whole = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    with bind("127.0.0.1", 0) as listening:
+        server = build_server(caller.app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            for said in ("", "GET /", head, head + body, whole + "GET /"):
+                with socket.create_connection(listening.getsockname(), timeout=20) as client:
+                    client.sendall(said.encode())
+                    while client.recv(4096):  # until the server closes it
+                        pass
         finally:
             server.should_exit = True
             thread.join()
