@@ -85,11 +85,17 @@ class Control:
         self.ring_if_watched()
         return num_dead
 
-    def run(self, rule: Rule, *arguments: Any) -> int:
-        """Run a rule on the table under the lock; ring the doorbells if it published or freed a slot."""
+    def run(self, rule: Rule, *arguments: Any, waits: bool = True) -> int:
+        """Run a rule on the table under the lock; ring the doorbells if it published or freed a slot.
+
+        waits: for the lock, at most its time limit (then MailboxError); else BUSY where another process keeps
+        it.
+        """
         words, lock = self.words, self.participants.lock
         try:
             if not lock.try_acquire():
+                if not waits:
+                    return rules.BUSY
                 self._acquire()
             num_published, num_freed = words[layout.ORDER], words[layout.FREED]
             found = rule(words, *arguments)
@@ -101,7 +107,7 @@ class Control:
         return found
 
     def wait_for_lock(self) -> None:
-        """Called when a compiled step returned BUSY: the owner is descheduled, or stopped (then this raises
+        """Called when a step returned BUSY: the owner is descheduled, or stopped (then this raises
         MailboxError).
         """
         self._acquire()
@@ -218,8 +224,11 @@ def plain_steps(control: Control) -> FocusSteps:
     def tagged(at: int) -> int:
         return at if at < 0 else control.words[at + layout.STATE] >> 16 << rules.PLACE_BITS | at
 
+    def step(rule: Rule, *arguments: Any) -> int:
+        return control.run(rule, control.reals, *arguments, waits=False)
+
     def lend(*arguments: Any) -> int:
-        at = control.run(rules.lend, control.reals, *arguments[:-1])
+        at = step(rules.lend, *arguments[:-1])
         if at >= 0:
             copy_bytes(base + 8 * (at + layout.SPEC), arguments[-1], 8 * layout.SPEC_WORDS)
         return tagged(at)
@@ -235,8 +244,8 @@ def plain_steps(control: Control) -> FocusSteps:
 
     return FocusSteps(
         lend=lend,
-        publish=lambda *arguments: control.run(rules.publish, control.reals, *arguments),
-        take=lambda *arguments: tagged(control.run(rules.take, control.reals, *arguments)),
-        release=lambda *arguments: control.run(rules.release, control.reals, *arguments),
+        publish=lambda *arguments: step(rules.publish, *arguments),
+        take=lambda *arguments: tagged(step(rules.take, *arguments)),
+        release=lambda *arguments: step(rules.release, *arguments),
         wait=wait,
     )

@@ -175,27 +175,23 @@ class SharedExchange:
         if loan.is_ended or loan.epoch != FORKS.count:
             self._raise_ended(loan)
         viewed = self.holdings.end(loan)
-        now_ns = self._now_ns()
-        ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
-        checksum = (
-            self.pool.checksum(loan.index, loan.form.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
-        )
-        while (
-            answer := self._steps.publish(
-                loan.place,
-                loan.generation,
-                self.control.me,
-                viewed,
-                int(stamp_ns),
-                int(sequence),
-                float(trust),
-                float(quality),
-                now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE,
-                now_ns,
-                checksum,
+        try:
+            now_ns, form = self._now_ns(), loan.form
+            ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
+            checksum = (
+                self.pool.checksum(loan.index, form.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
             )
-        ) == BUSY:
-            self._wait_for_lock()
+            while (
+                answer := self._steps.publish(
+                    loan.place, loan.generation, self.control.me, viewed, int(stamp_ns), int(sequence),
+                    float(trust), float(quality), now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE, now_ns,
+                    checksum,
+                )
+            ) == BUSY:  # fmt: skip
+                self._wait_for_lock()
+        except BaseException:
+            self.holdings.put_back(loan, None)
+            raise
         if viewed or answer < 0 or self.is_closed:
             self._has_ended(loan.place, viewed, answer)
             if answer == STALE:
@@ -207,7 +203,11 @@ class SharedExchange:
         if loan.is_ended or loan.epoch != FORKS.count:
             self._raise_ended(loan)
         viewed = self.holdings.end(loan)
-        answer = self.control.run(discard, loan.place, loan.generation, self.control.me, viewed)
+        try:
+            answer = self.control.run(discard, loan.place, loan.generation, self.control.me, viewed)
+        except BaseException:
+            self.holdings.put_back(loan, None)
+            raise
         self._has_ended(loan.place, viewed, answer)
 
     def claim(self, lease: Lease) -> np.ndarray:
@@ -226,13 +226,18 @@ class SharedExchange:
             self._raise_ended(lease)
         if self.holdings.trace is not None:
             self.holdings.note(lease, self._now_ns())
-        viewed, now_ns = self.holdings.end(lease), self._now_ns()
-        writer = describe_if_written(self.control, self.pool, lease) if self._is_debug else ""
         control, place, generation = self.control, lease.place, lease.generation
-        answer = self._steps.release(place, generation, control.bit, viewed, now_ns, lease.received_ns, 0)
-        if answer == BUSY:
-            self.control.wait_for_lock()
-            answer = control.release(place, generation, viewed, now_ns, lease.received_ns)
+        viewed = self.holdings.end(lease)
+        try:
+            now_ns = self._now_ns()
+            writer = describe_if_written(control, self.pool, lease) if self._is_debug else ""
+            answer = self._steps.release(place, generation, control.bit, viewed, now_ns, lease.received_ns, 0)
+            if answer == BUSY:
+                control.wait_for_lock()
+                answer = control.release(place, generation, viewed, now_ns, lease.received_ns)
+        except BaseException:
+            self.holdings.put_back(lease, lease.received_ns)
+            raise
         if viewed or answer < 0 or self.is_closed:
             self._has_ended(place, viewed, answer)
         if writer:
@@ -267,10 +272,8 @@ class SharedExchange:
         return self.holdings.feeder.descriptor
 
     def close(self, *, for_all: bool) -> None:
-        control, is_mine = (
-            self.control,
-            self._joined == FORKS.count,
-        )  # a child that never used it has not joined
+        control = self.control
+        is_mine = self._joined == FORKS.count  # a child that never used it has not joined
         if for_all and not self._has_left:
             control.run(close_all)
         if not self.is_closed and is_mine:
@@ -316,18 +319,10 @@ class SharedExchange:
         ended = holdings.pop_ended() if holdings.viewed else -1
         while (
             answer := self._steps.lend(
-                control.me,
-                control.bit,
-                get_ident(),
-                producer,
-                trust,
-                now_ns,
-                may_drop,
-                self._demotes,
-                ended,
+                control.me, control.bit, get_ident(), producer, trust, now_ns, may_drop, self._demotes, ended,
                 form.words_at,
             )
-        ) <= DEMOTE:
+        ) <= DEMOTE:  # fmt: skip
             if answer == BUSY:
                 self._wait_for_lock(ended)
             else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -54,8 +53,9 @@ class Holdings:
     def forget(self) -> None:
         """After a fork all of it belongs to the parent."""
         self._num_forks = FORKS.count
-        #: Weak references to open handles, with generation and time of receipt (None for a loan).
-        self.open: dict[int, tuple[weakref.ref[Any], int, int | None]] = {}
+        #: References to open handles, which are None once a handle was dropped or could not be ended in the
+        #: table, with generation and time of receipt (None for a loan).
+        self.open: dict[int, tuple[Callable[[], Any], int, int | None]] = {}
         self.viewed: set[int] = set()  # slots with this process's bit in VIEWED
         self._sweeping = threading.Lock()
         self.feeder: Feeder | None = None  # writes the descriptor for event loops
@@ -76,6 +76,10 @@ class Holdings:
         self.open.pop(place, None)
         handle.end()
         return self._control.bit if self._pool.is_viewed_at(place) else 0
+
+    def put_back(self, handle: Loan | Lease, received_ns: int | None) -> None:
+        """The handle was ended here, but the table may still have it: a sweep ends it there."""
+        self.open.setdefault(handle.place, (_dropped, handle.generation, received_ns))
 
     def keep(self, place: int) -> None:
         """The slot has this process's bit in VIEWED until a sweep finds no view of it."""
@@ -98,11 +102,19 @@ class Holdings:
             for place in tuple(self.viewed):
                 if not self._pool.is_viewed(index_of(place)):
                     self.viewed.discard(place)
-                    self._control.run(unview, place, self._control.bit)
+                    try:
+                        self._control.run(unview, place, self._control.bit)
+                    except BaseException:
+                        self.viewed.add(place)
+                        raise
             for place, held in tuple(self.open.items()):
                 handle, generation, received_ns = held
                 if handle() is None and self.open.pop(place, None) is held:
-                    self._abandon(place, generation, received_ns)
+                    try:
+                        self._abandon(place, generation, received_ns)
+                    except BaseException:
+                        self.open.setdefault(place, held)
+                        raise
         finally:
             self._sweeping.release()
 
@@ -120,6 +132,10 @@ class Holdings:
             control.run(abandon, place, generation, control.me, viewed)
         else:
             control.release(place, generation, viewed, received_ns, received_ns, is_orphan=1)
+
+
+def _dropped() -> None:
+    """In place of a reference to a handle that has ended."""
 
 
 def traced(control: Control, lease: Lease, released_ns: int) -> TracedMessage:

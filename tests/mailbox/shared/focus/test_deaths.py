@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from sage.mailbox import MailboxFull, RealClock
+from sage.mailbox import MailboxError, MailboxFull, RealClock
 from sage.mailbox.shared import SharedFocus
 
 PUBLISH = "box.loan((4,), producer={0}).publish(stamp_ns={1}, sequence={1})"
@@ -154,6 +154,45 @@ def test_a_stopped_process_is_not_robbed(make_box, make_peer):
     peer.tell("loan.publish(stamp_ns=0, sequence=0)")
     with box.receive(timeout_secs=30.0) as lease:
         assert (lease.array == 6.0).all()
+
+
+@pytest.mark.parametrize("end", ["publish", "discard", "release", "drop", "unview"])
+def test_a_slot_that_could_not_be_ended_is_ended_later(make_box, make_peer, put, loan_all, monkeypatch, end):
+    """A process that was stopped inside an operation keeps the table's lock for longer than its limit."""
+    monkeypatch.setattr("sage.mailbox.shared.focus.control.LOCK_TIMEOUT_SECS", 0.05)
+    box = make_box(slots=2)
+    peer = make_peer(box)
+    held = []
+    for sequence in range(2):
+        if end in ("publish", "discard"):
+            held.append(box.loan((4,)))
+        else:
+            put(box, sequence)
+            held.append(box.try_receive())
+    views = [handle.array for handle in held] if end == "unview" else []
+    if end == "unview":
+        for handle in held:
+            handle.release()
+    peer.tell("box._exchange.control.participants.lock.acquire(5.0)")
+    for handle in held if end in ("publish", "discard", "release") else ():
+        stamps = {"stamp_ns": 0, "sequence": 0} if end == "publish" else {}
+        with pytest.raises(MailboxError, match="SIGCONT"):
+            getattr(handle, end)(**stamps)
+    handle = None
+    held.clear()
+    views.clear()
+    with pytest.raises(MailboxError, match="SIGCONT"):
+        box.try_loan((4,))
+    peer.tell("box._exchange.control.participants.lock.release()")
+    loan_all(box)
+
+
+def test_a_stamp_of_another_type_costs_no_slot(make_box, loan_all):
+    box = make_box(slots=2)
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            box.loan((4,)).publish(stamp_ns=None, sequence=0)
+    loan_all(box)
 
 
 def test_a_loan_taken_back_from_the_living_is_stale_and_its_memory_stays_theirs(
