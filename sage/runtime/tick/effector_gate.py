@@ -23,10 +23,10 @@ from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
 from sage.sensors.driver.effector_driver import (
     Call,
     EffectorDriver,
-    EffectorHeld,
     EffectorTimeout,
     EffectorTooSoon,
 )
+from sage.sensors.driver.stoppable import EffectorHeld
 from sage.sensors.limits import EffectorSettings
 
 _NOT_FINITE = Decision(verdict="deny", reason="the action is not finite")

@@ -19,6 +19,7 @@ import numpy as np
 from sage.mailbox.clock import Clock
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
 from sage.sensors.driver.limiter import ActionLimiter
+from sage.sensors.driver.stoppable import EffectorHeld, StoppableEffector
 from sage.sensors.driver.supervision import Backoff
 from sage.sensors.limits import EffectorSettings
 
@@ -32,10 +33,6 @@ MAX_BACKOFF_SECS = 30.0
 
 class EffectorTimeout(SensorError):
     """A call has not returned within its time limit. It may still return, and act, later."""
-
-
-class EffectorHeld(SensorError):
-    """Nothing is done for now: the effector is in quarantine, stopped, or still opening. Not a new fault."""
 
 
 class EffectorTooSoon(EffectorHeld):
@@ -100,9 +97,9 @@ class EffectorDriver:
         self.num_faults = 0
         self.limited_by: tuple[str, ...] = ()
         self._effector = effector
+        self._device = StoppableEffector(effector)
         self._clock = clock
         self._limiter = ActionLimiter(self.spec, settings.limits)
-        self._is_stopped = threading.Event()
         self._refusal: SensorError | None = None
         self._calls: queue.SimpleQueue[Call | None] | None = None if is_inline else queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -119,11 +116,12 @@ class EffectorDriver:
 
     def open(self) -> None:
         """Raises SensorError when it fails or takes longer than OPEN_SECS. Opens nothing while stopped."""
-        if self.is_dry or self._is_stopped.is_set():
+        if self.is_dry or self._device.is_stopped:
             return
-        call = self._start(self._open_device)
+        call = self._start(self._device.opening())
         if not call.wait(OPEN_SECS):
             self._stuck = None if call.has_ended else call
+            self._device.cut()
             raise EffectorTimeout(
                 f"{self.spec.name}: open has not returned within {OPEN_SECS:g} s: check the device"
             )
@@ -137,12 +135,12 @@ class EffectorDriver:
         self._stamp_ns = stamp_ns
         self._applying = None
         self._refusal = self._limit(values, stamp_ns)
-        if self._refusal is not None or self.is_dry or self._is_stopped.is_set() or self._is_stuck():
+        if self._refusal is not None or self.is_dry or self._device.is_stopped or self._is_stuck():
             return
         if self._is_armed:
             self._applying = self._start_apply()
         elif self._opening is None and (self._retry_ns is None or self._clock.now_ns() >= self._retry_ns):
-            self._opening = self._start(self._open_device)
+            self._opening = self._start(self._device.opening())
 
     def finish(self) -> Action:
         """What was done. Waits `spec.timeout_secs` at most, twice that when the effector is opened again.
@@ -176,23 +174,26 @@ class EffectorDriver:
         """Abort now, from any thread, also while a call is in progress; nothing reaches the device until
         `release`. Returns the call to abort, without waiting for it.
         """
-        self._is_stopped.set()
-        return self._start_beside((lambda: None) if self.is_dry else self._effector.abort)
+        self._device.stop()
+        return self._start_beside((lambda: None) if self.is_dry else self._device.abort)
 
     def release(self) -> None:
         """End a stop, after `hold`; the device is opened again at the next action. On the loop's thread."""
         self._is_armed = False
-        self._is_stopped.clear()
+        self._device.release()
 
     def hold(self) -> None:
         """Abort an armed effector; it is opened again at the next action."""
-        if self._opening is not None and self._opening.has_ended:
+        if self._opening is not None:
+            if not self._opening.has_ended:
+                self._device.cut()
+                return
             self._is_armed = self._opening.error is None
             self._opening = None
         if not self._is_armed:
             return
         self._is_armed = False
-        call = self._start(self._effector.abort)
+        call = self._start(self._device.abort)
         if not call.wait(self.spec.timeout_secs) or call.error is not None:
             self._stuck = None if call.has_ended else call
             self._note_fault(f"{self.spec.name}: abort failed: {call.error or 'it has not returned in time'}")
@@ -230,7 +231,7 @@ class EffectorDriver:
         return refusal
 
     def _held(self) -> EffectorHeld:
-        if self._is_stopped.is_set():
+        if self._device.is_stopped:
             return EffectorHeld(f"{self.spec.name}: stopped")
         return EffectorHeld(f"{self.spec.name}: in quarantine: {self._last_fault}")
 
@@ -240,18 +241,6 @@ class EffectorDriver:
         action = Action(spec=self.spec, values=self._values, stamp_ns=self._stamp_ns, is_held=True)
         self._limiter.note_done(action)
         return action
-
-    def _open_device(self) -> None:
-        """Around `stop`: a device that was opened meanwhile is aborted again."""
-        self._raise_stopped()
-        self._effector.open()
-        if self._is_stopped.is_set():
-            self._effector.abort()
-        self._raise_stopped()
-
-    def _raise_stopped(self) -> None:
-        if self._is_stopped.is_set():
-            raise EffectorHeld(f"{self.spec.name}: stopped")
 
     def _is_stuck(self) -> bool:
         if self._stuck is not None and self._stuck.has_ended:
@@ -288,14 +277,8 @@ class EffectorDriver:
         return action
 
     def _start_apply(self) -> Call:
-        values, stamp_ns = self._values, self._stamp_ns
-        self._limiter.note_applied(stamp_ns)
-
-        def apply() -> Action:
-            self._raise_stopped()
-            return self._effector.apply(values, stamp_ns)
-
-        return self._start(apply)
+        self._limiter.note_applied(self._stamp_ns)
+        return self._start(self._device.applying(self._values, self._stamp_ns))
 
     def _quarantine(self, call: Call, reason: str) -> None:
         self._opening = None
@@ -304,7 +287,8 @@ class EffectorDriver:
         else:
             self._stuck = call
             self._is_armed = False
-            self._start_beside(self._effector.abort)
+            self._device.cut()
+            self._start_beside(self._device.abort)
         self._note_fault(reason)
 
     def _note_fault(self, reason: str) -> None:

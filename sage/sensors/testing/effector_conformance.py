@@ -7,6 +7,7 @@ result. The actions are small ones around the middle of each range; the device m
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ import numpy as np
 from sage.mailbox.clock import Clock
 from sage.sensors.config import EffectorConfig
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
-from sage.sensors.driver.effector_driver import EffectorDriver, EffectorHeld, EffectorTooSoon
+from sage.sensors.driver.effector_driver import EffectorDriver, EffectorTimeout, EffectorTooSoon
+from sage.sensors.driver.stoppable import EffectorHeld
 from sage.sensors.limits import MAX_SLEW_SECS
 from sage.sensors.testing.bench import CheckResult, contract_is_this_one, require, run_check
 
 #: Of a channel's half range: how far from the middle the checks go.
 SMALL = 0.1
+#: How long a check waits for a thread of its own.
+WAIT_SECS = 5.0
 #: What float32 values may be off.
 TOLERANCE = 1e-5
 
@@ -215,6 +219,26 @@ def it_stops_until_released(bench: EffectorBench) -> str:
     return "stopped, released"
 
 
+def it_stops_during_an_action(bench: EffectorBench) -> str:
+    """As `sage estop` while `apply` is in progress: the device holds once that call has returned."""
+    device = _SlowEffector(bench.make())
+    driver = EffectorDriver(device, clock=bench.clock, is_inline=False)
+    try:
+        driver.open()
+        driver.begin(_at(driver.spec, SMALL), bench.clock.now_ns())
+        require(device.has_begun.wait(WAIT_SECS), "apply was not called")
+        stop = driver.stop()
+        require(stop.wait(WAIT_SECS) and stop.error is None, "abort failed, or took too long")
+        device.may_act.set()
+        require(device.is_aborted_again.wait(WAIT_SECS), "it was not aborted again after the action")
+        require(_is_held(driver), "an action was done after a stop")
+        require(_apply(device, SMALL, bench).is_held, "apply after the stop is not held")
+    finally:
+        device.may_act.set()
+        driver.close()
+    return "held after the action in progress"
+
+
 #: In this order, by name.
 EFFECTOR_CHECKS: dict[str, Callable[[EffectorBench], str]] = {
     check.__name__: check
@@ -233,6 +257,7 @@ EFFECTOR_CHECKS: dict[str, Callable[[EffectorBench], str]] = {
         it_acts_within_its_time_limit,
         what_is_done_is_within_its_limits,
         it_stops_until_released,
+        it_stops_during_an_action,
     )
 }
 
@@ -240,8 +265,36 @@ EFFECTOR_CHECKS: dict[str, Callable[[EffectorBench], str]] = {
 def _is_held(driver: EffectorDriver) -> bool:
     try:
         return driver.finish().is_held
-    except EffectorHeld:
+    except (EffectorHeld, EffectorTimeout):
         return True
+
+
+class _SlowEffector:
+    """Another effector, whose `apply` acts only once `may_act` is set."""
+
+    def __init__(self, effector: Effector) -> None:
+        self.has_begun = threading.Event()
+        self.may_act = threading.Event()
+        self.is_aborted_again = threading.Event()
+        self.open, self.close = effector.open, effector.close
+        self._effector = effector
+        self._has_acted = False
+
+    @property
+    def spec(self) -> EffectorSpec:
+        return self._effector.spec
+
+    def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
+        self.has_begun.set()
+        self.may_act.wait(WAIT_SECS)
+        action = self._effector.apply(values, stamp_ns)
+        self._has_acted = True
+        return action
+
+    def abort(self) -> None:
+        self._effector.abort()
+        if self._has_acted:
+            self.is_aborted_again.set()
 
 
 @contextmanager

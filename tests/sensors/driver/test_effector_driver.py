@@ -15,9 +15,9 @@ from sage.sensors.contract import Action, SensorContext, SensorError
 from sage.sensors.driver.effector_driver import (
     BACKOFF_SECS,
     EffectorDriver,
-    EffectorHeld,
     EffectorTimeout,
 )
+from sage.sensors.driver.stoppable import EffectorHeld
 from sage.sensors.effectors.recording import RecordingConfig, RecordingEffector
 
 VALUES = np.array([0.5], dtype=np.float32)
@@ -157,6 +157,65 @@ def test_a_fault_is_a_quarantine_that_doubles(device: Device, clock: ManualClock
     device.faults.clear()
     assert not act(driver, clock).is_held
     driver.close()
+
+
+def test_an_apply_in_progress_at_a_stop_is_aborted_again(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    gate = device.gates["apply"] = threading.Event()
+    driver.begin(VALUES, clock.now_ns())
+    wait_until(lambda: device.calls[-1] == "apply")
+    assert driver.stop().wait(60.0)
+    gate.set()
+    with pytest.raises(EffectorHeld, match="stopped"):
+        driver.finish()
+    assert device.calls == ["open", "apply", "abort", "abort"]
+    assert device.apply(VALUES, 0).is_held
+    driver.hold()
+    driver.release()
+    assert not act(driver, clock).is_held
+    driver.close()
+
+
+def test_an_apply_that_returns_late_is_aborted_again(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    set_limit(driver, device, 0.01)
+    gate = device.gates["apply"] = threading.Event()
+    with pytest.raises(EffectorTimeout):
+        act(driver, clock)
+    assert device.aborted.wait(10)
+    gate.set()
+    wait_until(lambda: not driver._is_stuck())
+    assert device.calls == ["open", "apply", "abort", "abort"]
+    driver.close()
+
+
+def test_an_apply_that_begins_late_is_not_done(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    driver.begin(VALUES, clock.now_ns())
+    driver.finish()
+    gate = threading.Event()
+    driver._start(gate.wait)
+    driver.begin(VALUES, clock.now_ns())
+    set_limit(driver, device, 0.01)
+    with pytest.raises(EffectorTimeout):
+        driver.finish()
+    assert device.aborted.wait(10)
+    gate.set()
+    wait_until(lambda: not driver._is_stuck())
+    assert device.calls == ["open", "apply", "abort"]
+    driver.close()
+
+
+def test_an_open_that_returns_after_the_close_is_aborted(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    driver.hold()
+    set_limit(driver, device, 0.01)
+    gate = device.gates["open"] = threading.Event()
+    with pytest.raises(EffectorHeld, match="opening"):
+        act(driver, clock)
+    driver.close()
+    gate.set()
+    wait_until(lambda: device.calls == ["open", "abort", "open", "close", "abort"])
 
 
 def test_an_effector_that_opens_slowly_is_held_meanwhile(device: Device, clock: ManualClock) -> None:

@@ -14,8 +14,9 @@ from sage.mailbox.clock import ManualClock
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.config import LimitsConfig
 from sage.sensors.contract import Action, EffectorSpec, SensorContext, SensorError
-from sage.sensors.driver.effector_driver import EffectorDriver, EffectorHeld, EffectorTooSoon
+from sage.sensors.driver.effector_driver import EffectorDriver, EffectorTooSoon
 from sage.sensors.driver.limiter import ActionLimiter
+from sage.sensors.driver.stoppable import EffectorHeld
 from sage.sensors.effectors.recording import RecordingConfig, RecordingEffector
 from sage.sensors.limits import MAX_SLEW_SECS, EffectorLimits, EffectorSettings
 
@@ -215,7 +216,7 @@ def test_a_device_that_opens_during_a_stop_is_aborted(recording: RecordingEffect
     opened = recording.open
 
     def slow() -> None:
-        driver._is_stopped.set()  # what `stop` does first, on another thread
+        driver._device.stop()  # what `stop` does first, on another thread
         opened()
 
     recording.open = slow

@@ -61,6 +61,23 @@ class ReturnsValues(RecordingEffector):
         return values
 
 
+class ActsLate(RecordingEffector):
+    """What it does during an abort ends the hold, and only its first abort does anything."""
+
+    _has_aborted = False
+
+    def abort(self) -> None:
+        if not self._has_aborted:
+            self._has_aborted = True
+            super().abort()
+
+    def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
+        action = super().apply(values, stamp_ns)
+        if self._is_held:
+            self._is_held = False
+        return action
+
+
 class RaisesOnAbort(RecordingEffector):
     def abort(self) -> None:
         raise SensorError("no brake")
@@ -74,6 +91,7 @@ class RaisesOnAbort(RecordingEffector):
         (IgnoresAbort, {"it_holds_after_abort_until_opened"}),
         (AlwaysOpen, {"applying_while_closed_raises"}),
         (ReturnsValues, {"an_action_within_range_is_done", "it_acts_within_its_time_limit"}),
+        (ActsLate, {"it_stops_during_an_action"}),
         (RaisesOnAbort, {"it_holds_after_abort_until_opened"}),
     ],
 )
