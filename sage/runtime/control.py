@@ -73,6 +73,7 @@ class LoopControl:
         self._do_asked()
         if not self._is_paused:
             return False
+        self._hold()  # an abort that has failed is tried again
         if isinstance(self._clock, ManualClock):
             with contextlib.suppress(queue.Empty):
                 self._do(*self._asked.get(timeout=LOOK_SECS))

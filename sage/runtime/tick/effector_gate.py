@@ -2,7 +2,7 @@
 
 Invariant: an effector is called only when a rule allows it and the log has the decision, with finite values
 within its limits; a held one is aborted once, when it is first held. No call blocks the loop for longer than
-its time limit. Between `stop` and `release` no effector is called but to abort it.
+its time limit, after a fault twice that. Between `stop` and `release` no effector is called but to abort it.
 """
 
 from __future__ import annotations
@@ -130,15 +130,16 @@ class EffectorGate:
             driver.open()
 
     def close(self) -> None:
-        """Hold all, then close all; an error is raised after all were closed."""
+        """Hold all, then close all; an error, also of an abort, is raised after all were closed."""
         self.hold_all()
         with ExitStack() as stack:
             for driver in self._all:
-                stack.callback(driver.close)
+                stack.callback(_close, driver)
 
     def hold_all(self) -> None:
+        """Hold every effector; one whose abort fails is a fault. On the loop's thread."""
         for driver in self._all:
-            driver.hold()
+            self._hold(driver)
 
     def stop(self, reason: str, *, spares: Sequence[str] = ()) -> dict[str, Call]:
         """Abort every effector now and deny its actions until `release`, from any thread, also during a tick.
@@ -199,11 +200,16 @@ class EffectorGate:
 
     def rest(self, name: str) -> None:
         """Hold an effector of `apart` for which there is no action. KeyError for another name."""
-        self._apart[name].hold()
+        self._hold(self._apart[name])
 
     @property
     def _all(self) -> tuple[EffectorDriver, ...]:
         return (*self._drivers, *self._apart.values())
+
+    def _hold(self, driver: EffectorDriver) -> None:
+        problem = driver.hold()
+        if problem:
+            self._on_fault(driver.spec.name, problem)
 
     def _propose(
         self, driver: EffectorDriver, values: np.ndarray, role: str, situation: Situation
@@ -230,7 +236,7 @@ class EffectorGate:
             if each.decision.is_allowed:
                 each.driver.begin(each.values, situation.now_ns)
             else:
-                each.driver.hold()
+                self._hold(each.driver)
         actions, facts = [], []
         for each in proposed:
             action, fact = self._finish(each, situation.tick)
@@ -313,6 +319,12 @@ class EffectorGate:
                 tick=tick,
             )
         )
+
+
+def _close(driver: EffectorDriver) -> None:
+    driver.close()
+    if driver.owes_abort:
+        raise SensorError(f"{driver.spec.name}: closed, but no abort has succeeded: it may still move")
 
 
 def _scaled(driver: EffectorDriver, part: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The owner of one effector: calls it on a thread of its own, with a time limit, so that it cannot block the
 loop.
 
-Invariant: no method waits longer than its time limit. A call that raises or does not return in time is
-one fault: the effector is aborted, and in quarantine until a pause has passed and the call has returned.
+Invariant: no method waits longer than its time limit, after a fault once more for the abort. A call that
+raises or does not return in time is one fault: the effector is aborted, and in quarantine until a pause has
+passed and the call has returned. An abort that fails is tried again after each pause until one succeeds.
 The device gets an action only within its limits, and nothing between `stop` and `release`.
 With a manual clock calls run inline, so that equal runs have equal results; the limit is judged afterwards.
 """
@@ -139,11 +140,12 @@ class EffectorDriver:
             return
         if self._is_armed:
             self._applying = self._start_apply()
-        elif self._opening is None and (self._retry_ns is None or self._clock.now_ns() >= self._retry_ns):
+        elif self._opening is None and self._is_due():
             self._opening = self._start(self._device.opening())
 
     def finish(self) -> Action:
-        """What was done. Waits `spec.timeout_secs` at most, twice that when the effector is opened again.
+        """What was done. Waits `spec.timeout_secs` at most, twice that when the effector is opened again, and
+        once more for the abort after a fault.
 
         Raises SensorError on a fault, which ends in quarantine, EffectorHeld when nothing was started, and
         EffectorTooSoon where the rate limit forbids it.
@@ -154,7 +156,8 @@ class EffectorDriver:
             return self._pretended()
         call = self._opening if self._applying is None else self._applying
         if call is None:
-            raise self._held()
+            problem = self.hold()
+            raise SensorError(problem) if problem else self._held()
         try:
             if call is self._opening:
                 self._finish_open(call)
@@ -167,8 +170,7 @@ class EffectorDriver:
                 self._opening = None
             raise
         except SensorError as error:
-            self._quarantine(call, str(error))
-            raise
+            raise self._quarantined(call, error) from error.__cause__
 
     def stop(self) -> Call:
         """Abort now, from any thread, also while a call is in progress; nothing reaches the device until
@@ -182,24 +184,26 @@ class EffectorDriver:
         self._is_armed = False
         self._device.release()
 
-    def hold(self) -> None:
-        """Abort an armed effector; it is opened again at the next action."""
-        if self._opening is not None:
-            if not self._opening.has_ended:
-                self._device.cut()
-                return
-            self._is_armed = self._opening.error is None
-            self._opening = None
-        if not self._is_armed:
-            return
-        self._is_armed = False
-        call = self._start(self._device.abort)
-        if not call.wait(self.spec.timeout_secs) or call.error is not None:
-            self._stuck = None if call.has_ended else call
-            self._note_fault(f"{self.spec.name}: abort failed: {call.error or 'it has not returned in time'}")
+    @property
+    def owes_abort(self) -> bool:
+        """The device may act, and an abort has failed or is still to be done."""
+        return not self._device.is_held
+
+    def hold(self) -> str:
+        """Abort an effector that may act; it is opened again at the next action. Returns why the abort
+        failed, "" otherwise. One that has failed is tried again by the first call after the pause.
+        """
+        problem = self._abort()
+        if problem:
+            self._note_fault(problem)
+        return problem
 
     def close(self) -> None:
-        """Hold and give the device back; raises what its `close` raised. Safe to call twice."""
+        """Hold and give the device back; raises what its `close` raised. Safe to call twice.
+
+        An abort that has failed is tried once more; `owes_abort` afterwards where it fails again.
+        """
+        self._retry_ns = None
         self.hold()
         is_busy = self._is_stuck() or self._opening is not None
         call = self._start_beside(self._effector.close) if is_busy else self._start(self._effector.close)
@@ -225,10 +229,7 @@ class EffectorDriver:
         return None
 
     def _refused(self, refusal: SensorError) -> SensorError:
-        if not isinstance(refusal, EffectorHeld):
-            self.hold()
-            self._note_fault(str(refusal))
-        return refusal
+        return refusal if isinstance(refusal, EffectorHeld) else self._faulted(refusal)
 
     def _held(self) -> EffectorHeld:
         if self._device.is_stopped:
@@ -280,16 +281,42 @@ class EffectorDriver:
         self._limiter.note_applied(self._stamp_ns)
         return self._start(self._device.applying(self._values, self._stamp_ns))
 
-    def _quarantine(self, call: Call, reason: str) -> None:
-        self._opening = None
-        if call.has_ended:
-            self.hold()
-        else:
+    def _abort(self) -> str:
+        """Abort unless the device is held, or the pause after a fault lasts; why it failed."""
+        self._is_armed = False
+        if self._opening is not None:
+            if not self._opening.has_ended:
+                self._device.cut()
+                return ""
+            self._opening = None
+        if self._device.is_held or not self._is_due():
+            return ""
+        start = self._start_beside if self._is_stuck() else self._start
+        call = start(self._device.abort)
+        if call.wait(self.spec.timeout_secs) and call.error is None:
+            return ""
+        if self._stuck is None and not call.has_ended:
             self._stuck = call
-            self._is_armed = False
+        return f"{self.spec.name}: abort failed: {call.error or 'it has not returned in time'}"
+
+    def _is_due(self) -> bool:
+        return self._retry_ns is None or self._clock.now_ns() >= self._retry_ns
+
+    def _quarantined(self, call: Call, error: SensorError) -> SensorError:
+        self._opening = None
+        if not call.has_ended:
+            self._stuck = call
             self._device.cut()
-            self._start_beside(self._device.abort)
-        self._note_fault(reason)
+        return self._faulted(error)
+
+    def _faulted(self, error: SensorError) -> SensorError:
+        """Abort; one fault, with what the abort failed for."""
+        problem = self._abort()
+        if problem:
+            kind = EffectorTimeout if isinstance(error, EffectorTimeout) else SensorError
+            error = kind(f"{error}; {problem}")
+        self._note_fault(str(error))
+        return error
 
     def _note_fault(self, reason: str) -> None:
         self.num_faults += 1

@@ -118,6 +118,30 @@ def test_a_fault_holds_the_device_is_counted_and_stops_nothing(fault: Exception)
     assert str(fault) in reason
 
 
+def test_a_failed_abort_of_a_denied_effector_is_a_fault_and_is_tried_again():
+    arm, clock = Arm(), ManualClock()
+    faults: list[tuple[str, str]] = []
+    acting = EffectorGate([arm], Policy(PolicyConfig()), clock, lambda *each: faults.append(each))
+    acting.open()
+    abort = arm.abort
+
+    def broken() -> None:
+        abort()
+        raise OSError("bus dead")
+
+    arm.abort = broken
+    for _ in range(3):
+        _, (fact,) = acting.act(np.ones(2, np.float32), at(0))
+        assert fact.decision == "deny"
+    assert faults == [("arm", "arm: abort failed: bus dead")]
+    clock.advance(500_000_000)
+    acting.hold_all()
+    assert len(faults) == acting.num_faults == 2
+    with pytest.raises(SensorError, match="arm: closed, but no abort has succeeded"):
+        acting.close()
+    assert arm.calls == ["open", "abort", "abort", "abort", "close"]
+
+
 def test_an_effector_that_hangs_does_not_block_the_others_or_the_loop():
     stuck, well = Arm("stuck", timeout_secs=0.01), Arm("well")
     acting = EffectorGate([stuck, well], Policy(ALLOWED), RealClock())

@@ -262,6 +262,92 @@ def test_an_abort_that_fails_is_a_fault(device: Device, clock: ManualClock) -> N
     driver.close()
 
 
+@pytest.mark.parametrize("is_inline", [False, True])
+def test_an_abort_that_failed_is_tried_again_until_one_succeeds(
+    device: Device, clock: ManualClock, is_inline: bool
+) -> None:
+    driver = driven(device, clock, is_inline=is_inline)
+    device.faults["abort"] = OSError("no brake")
+    pause_ns = round(BACKOFF_SECS * 1e9)
+    for num_faults in (1, 2):
+        assert driver.hold() == "recording: abort failed: no brake"
+        assert (driver.num_faults, driver.owes_abort) == (num_faults, True)
+        clock.advance(pause_ns - 1)
+        assert driver.hold() == ""
+        assert device.calls.count("abort") == num_faults
+        clock.advance(1)
+        pause_ns *= 2
+    del device.faults["abort"]
+    for _ in range(2):
+        assert driver.hold() == ""
+        assert (driver.num_faults, driver.owes_abort) == (2, False)
+        assert device.calls.count("abort") == 3
+    assert not act(driver, clock).is_held
+    driver.close()
+
+
+def test_after_a_failed_abort_it_acts_only_when_one_has_succeeded(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock, is_inline=True)
+    device.faults["abort"] = OSError("no brake")
+    driver.hold()
+    clock.advance(round(BACKOFF_SECS * 1e9))
+    with pytest.raises(SensorError, match="no brake"):
+        act(driver, clock)
+    assert "apply" not in device.calls
+    del device.faults["abort"]
+    clock.advance(round(2 * BACKOFF_SECS * 1e9))
+    device.calls.clear()
+    assert not act(driver, clock).is_held
+    assert device.calls == ["open", "abort", "open", "apply"]
+    driver.close()
+
+
+def test_a_fault_whose_abort_fails_is_one_fault_and_the_abort_is_tried_again(
+    device: Device, clock: ManualClock
+) -> None:
+    driver = driven(device, clock)
+    device.faults = {"apply": OSError("jammed"), "abort": OSError("no brake")}
+    with pytest.raises(SensorError, match="jammed; recording: abort failed: no brake"):
+        act(driver, clock)
+    assert driver.num_faults == 1
+    device.faults.clear()
+    clock.advance(round(BACKOFF_SECS * 1e9))
+    assert driver.hold() == ""
+    assert device.calls[-1] == "abort"
+    assert not driver.owes_abort
+    driver.close()
+
+
+def test_an_abort_that_fails_beside_a_call_is_tried_again_beside_it(
+    device: Device, clock: ManualClock
+) -> None:
+    driver = driven(device, clock)
+    set_limit(driver, device, 0.01)
+    device.gates["apply"] = threading.Event()
+    device.faults["abort"] = OSError("no brake")
+    with pytest.raises(EffectorTimeout):
+        act(driver, clock)
+    clock.advance(round(BACKOFF_SECS * 1e9))
+    wait_until(lambda: "abort" in device.calls)
+    del device.faults["abort"]
+    set_limit(driver, device, 60.0)
+    with pytest.raises(EffectorHeld, match="in quarantine"):
+        act(driver, clock)
+    assert device.aborted.is_set()
+    assert not driver.owes_abort
+    device.gates["apply"].set()
+    driver.close()
+
+
+def test_closing_tries_a_failed_abort_once_more(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    device.faults["abort"] = OSError("no brake")
+    driver.hold()
+    driver.close()
+    assert device.calls == ["open", "abort", "abort", "close"]
+    assert driver.owes_abort
+
+
 def test_a_failing_open_at_the_start_is_raised(device: Device, clock: ManualClock) -> None:
     device.faults["open"] = ValueError("no such arm")
     driver = EffectorDriver(device, clock=clock, is_inline=False)
