@@ -141,27 +141,29 @@ class Loop:
         )
 
     def run(self, *, num_ticks: int | None = None, until_ns: int | None = None) -> str:
-        """Tick until one of the limits is reached; returns the reason.
+        """Tick until a limit is reached, then hold the effectors, also when it raises; returns the reason.
 
         num_ticks: that many more ticks, reason "ticks".  until_ns: on the loop's clock, reason "time".
         Without a limit the run ends with `stop`, when every recording has ended, or with a crisis.
         """
         deadline_ns = self.clock.now_ns()
         last_tick = None if num_ticks is None else self.tick_count + num_ticks
-        while not self._stop_reason:
-            if last_tick is not None and self.tick_count >= last_tick:
-                return "ticks"
-            if until_ns is not None and self.clock.now_ns() >= until_ns:
-                return "time"
-            if self.control.step(self.between_ticks.period_ns):
-                continue
-            deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.between_ticks.period_ns
-            self.tick()
-            crisis = self.between_ticks.pass_time(self.tick_count, deadline_ns)
-            if crisis:
-                self.effector_gate.hold_all()
-                self.stop(f"crisis: {crisis}")
-            self.clock.wait_until(deadline_ns)
+        with ExitStack() as stack:
+            stack.callback(self.effector_gate.hold_all)
+            while not self._stop_reason:
+                if last_tick is not None and self.tick_count >= last_tick:
+                    return "ticks"
+                if until_ns is not None and self.clock.now_ns() >= until_ns:
+                    return "time"
+                if self.control.step(self.between_ticks.period_ns):
+                    continue
+                deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.between_ticks.period_ns
+                self.tick()
+                crisis = self.between_ticks.pass_time(self.tick_count, deadline_ns)
+                if crisis:
+                    self.effector_gate.hold_all()
+                    self.stop(f"crisis: {crisis}")
+                self.clock.wait_until(deadline_ns)
         return self._stop_reason
 
     def observe(self, *instruments: Instrument) -> None:
@@ -193,14 +195,14 @@ class Loop:
         self.solving.open()
 
     def close(self) -> None:
-        """Hold the effectors, end a night in progress, close every device."""
-        self.between_ticks.sleeper.abort()
-        with ExitStack() as stack:
+        """Hold and close the effectors, end a night in progress, close every device."""
+        with ExitStack() as stack:  # in the opposite order: the effectors first
             stack.callback(self.senses.close)
             stack.callback(self.solving.close)
-            stack.callback(self.effector_gate.close)
+            stack.callback(self.between_ticks.sleeper.abort)
             if self._coherence_monitor is not None:
                 stack.callback(self._coherence_monitor.close)
+            stack.callback(self.effector_gate.close)
 
     def tick(self) -> TickReport:
         """Run one tick; every instrument receives the report, which is also returned."""

@@ -211,6 +211,53 @@ def test_a_model_that_stays_not_finite_is_a_crisis_that_holds_effectors(live):
     assert run.loop.between_ticks.state is State.CRISIS
 
 
+@pytest.mark.parametrize("fault", [None, MemoryError("a tick failed")])
+def test_effectors_are_held_when_a_run_ends(
+    live, fault: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = live(config(), 5)
+    journal = run.loop.effector_gate._drivers[0]
+    assert not journal.owes_abort
+    assert journal._effector._is_held
+    tick = run.loop.tick
+
+    def fails() -> TickReport:
+        report = tick()
+        assert not journal._effector._is_held
+        if fault is not None:
+            raise fault
+        return report
+
+    monkeypatch.setattr(run.loop, "tick", fails)
+    if fault is None:
+        run.loop.run(num_ticks=1)
+    else:
+        with pytest.raises(MemoryError):
+            run.loop.run(num_ticks=1)
+    assert journal._effector._is_held
+
+
+def test_the_effectors_are_closed_first_and_whatever_else_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = build_run(config(coherence={"window_ticks": 32}), ManualClock(), directory=tmp_path)
+    run.open()
+    loop, order = run.loop, []
+    close = loop.effector_gate.close
+    monkeypatch.setattr(loop.effector_gate, "close", lambda: (order.append("effectors"), close()))
+
+    def fails(name: str) -> None:
+        order.append(name)
+        raise OSError(name)
+
+    monkeypatch.setattr(loop._coherence_monitor, "close", lambda: fails("coherence"))
+    monkeypatch.setattr(loop.between_ticks.sleeper, "abort", lambda: fails("night"))
+    with pytest.raises(OSError, match="night"):
+        run.close()
+    assert order == ["effectors", "coherence", "night"]
+    assert not loop.effector_gate._drivers[0]._effector._is_open
+
+
 def during(recorder: Recorder, start_secs: float, stop_secs: float, name: str = "s0") -> list[SourceFacts]:
     rows = zip(recorder.ticks, recorder.source(name))
     return [

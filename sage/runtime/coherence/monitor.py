@@ -7,10 +7,12 @@ tick never waits for a measurement; a window that comes during one is counted an
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -27,6 +29,8 @@ from sage.runtime.config import RuntimeConfig
 log = structlog.get_logger("sage.runtime")
 Rows = tuple[CoherenceRow, ...]
 LOW_PRIORITY = 10
+#: How long `close` waits for the windows in progress; their rows are lost after that.
+CLOSE_SECS = 30.0
 
 
 class CoherenceMonitor:
@@ -91,11 +95,15 @@ class CoherenceMonitor:
         self._deliver()
 
     def close(self) -> None:
-        """Wait for the window in progress and pass on its rows; safe to call twice."""
-        if self._thread is not None:
-            self._requests.put(None)
-            self._thread.join()
-            self._thread = None
+        """Wait up to CLOSE_SECS for the windows in progress and pass on their rows; safe to call twice."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            deadline = time.monotonic() + CLOSE_SECS
+            with contextlib.suppress(queue.Full):
+                self._requests.put(None, timeout=CLOSE_SECS)
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.error("coherence: a window is still being measured at the end", secs=CLOSE_SECS)
         self._deliver()
 
     def _measure(self, ticks: Ticks) -> None:
@@ -124,7 +132,7 @@ class CoherenceMonitor:
     def _rows(self, ticks: Ticks) -> Rows:
         try:
             return measure(ticks, num_surrogates=self._num_surrogates, seed=self._seed)
-        except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
+        except Exception as error:  # the top of a thread: a window that fails costs its own rows
             log.error("coherence: a window was not measured", tick=ticks.tick, error=repr(error))
             return ()
 

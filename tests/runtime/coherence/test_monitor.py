@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,6 +126,56 @@ def make_monitor(
         is_inline=is_inline,
         every_ticks=every_ticks,
     )
+
+
+def wait_until_taken(monitor: CoherenceMonitor) -> None:
+    pause = threading.Event()
+    while not monitor._requests.empty():
+        pause.wait(0.001)
+
+
+def test_a_window_that_fails_costs_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = [MemoryError("too large"), TypeError("not a number")]
+
+    def fails_twice(ticks: Ticks, **settings: Any) -> tuple[CoherenceRow, ...]:
+        if measured:
+            raise measured.pop()
+        return measure(ticks, **settings)
+
+    monkeypatch.setattr(monitor_module, "measure", fails_twice)
+    received: list[tuple[CoherenceRow, ...]] = []
+    monitor = make_monitor(received, is_inline=False)
+    for window in range(3):
+        for tick in range(32):
+            add(monitor, 32 * window + tick)
+        wait_until_taken(monitor)
+    monitor.close()
+    assert len(received) == 1
+
+
+def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window is measured, another waits for it."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def hangs(ticks: Ticks, **settings: Any) -> tuple[CoherenceRow, ...]:
+        begun.set()
+        gate.wait()
+        return ()
+
+    monkeypatch.setattr(monitor_module, "measure", hangs)
+    monkeypatch.setattr(monitor_module, "CLOSE_SECS", 0.01)
+    monitor = make_monitor([], is_inline=False)
+    for tick in range(32):
+        add(monitor, tick)
+    assert begun.wait(10)
+    for tick in range(32):
+        add(monitor, tick)
+    closing = threading.Thread(target=monitor.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    is_closed = not closing.is_alive()
+    gate.set()
+    assert is_closed
 
 
 def test_inline_and_in_a_thread_the_rows_are_the_same() -> None:
