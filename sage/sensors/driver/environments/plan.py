@@ -15,12 +15,15 @@ from sage.sensors.driver.isolation.plan import resolve_target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentPlan:
-    """target: the environment's class, "module:Class".  config: as its pydantic Config reads it."""
+    """target: the environment's class, "module:Class".  config: as its pydantic Config reads it.
+    parent: identity of the loop's process.
+    """
 
     target: str
     config: dict[str, Any]
     epoch_ns: int
     base_dir: str
+    parent: int
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

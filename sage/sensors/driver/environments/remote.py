@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.mailbox.shared.memory.identity import my_identity
 from sage.sensors.config import EnvironmentConfig
 from sage.sensors.contract import (
     Action,
@@ -87,6 +88,7 @@ class EnvironmentIsolation:
             | {"kind": self.config.kind, "name": self.config.name},
             epoch_ns=context.epoch_ns,
             base_dir=str(context.base_dir),
+            parent=my_identity(),
         )
 
 

@@ -8,12 +8,12 @@ when the environment fails; it sends a message at least every BEAT_SECS unless a
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import socket
 import sys
+import threading
 import time
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 
 from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import RealClock
+from sage.mailbox.shared.memory.identity import is_alive
 from sage.sensors.contract import Action, SensorContext, SensorError, SourceExhausted
 from sage.sensors.driver.environments import wire
 from sage.sensors.driver.environments.plan import EnvironmentPlan
@@ -31,7 +32,8 @@ BEAT_SECS = 0.1
 #: The longest and the shortest wait for a request, and readings of one sensor in a row.
 MAX_PAUSE_SECS, MIN_PAUSE_SECS = 0.05, 0.0005
 MAX_READINGS = 32
-_PR_SET_PDEATHSIG = 1
+#: Between two looks whether the loop's process is alive.
+WATCH_SECS = 0.1
 
 
 class LoopEnded(Exception):
@@ -128,14 +130,24 @@ def _make(plan: EnvironmentPlan) -> Any:
     return kind(kind.Config.model_validate(plan.config), context)
 
 
+def _end_with(parent: int) -> None:
+    """End this process soon after the loop's, also while a call does not return.
+
+    The kernel's signal at a parent's death comes when the thread that started this process ends, which may be
+    that of one effector.
+    """
+    while is_alive(parent):
+        time.sleep(WATCH_SECS)
+    os._exit(0)
+
+
 def main() -> None:
-    # Ctrl-C and a closing terminal end the loop, which ends this process; if the loop is killed, the kernel
-    # does.
+    # Ctrl-C and a closing terminal end the loop, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     end = wire.Wire(socket.socket(fileno=int(sys.argv[1])))
     plan = EnvironmentPlan.from_json(sys.stdin.read())
+    threading.Thread(target=_end_with, args=(plan.parent,), daemon=True).start()
     try:
         EnvironmentWorker(_make(plan), end).run()
     except LoopEnded:

@@ -3,6 +3,9 @@ one of its own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +14,13 @@ import pytest
 
 from sage.errors import InputError
 from sage.mailbox.clock import ManualClock
+from sage.mailbox.shared.memory.identity import identity_of, is_alive
 from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError
+from sage.sensors.driver.environments import wire
 from sage.sensors.driver.environments.host import specs_of
 from sage.sensors.testing.faulty_environment import FaultyConfig, FaultyEnvironment
 
+DEADLINE_SECS = 60.0
 BOTH = pytest.mark.parametrize("is_manual", [True, False], ids=["inline", "process"])
 #: Faults that a process survives, so that they can be had in this one.
 CATCHABLE = {"raise": "divides by zero", "nan": "NaN", "shape": "ValueError"}
@@ -113,6 +119,49 @@ def test_the_last_endpoint_that_closes_ends_the_environment(
     rig.close()
     assert {each.status for each in rig.statistics()} == {"closed"}
     rig.close()
+
+
+def test_a_process_outlives_the_thread_of_the_effector_that_started_it(
+    make_rig: Callable[..., Any],
+) -> None:
+    rig = make_rig(is_manual=False)
+    process, thread = rig.host._process, rig.effector._thread
+    rig.effector.close()
+    thread.join(DEADLINE_SECS)
+    process.request(wire.ABORT, 0)  # replies
+    rig.poll()
+    assert process.failure is None
+    assert not any(each.num_faults for each in rig.statistics())
+
+
+def test_a_process_that_hangs_ends_with_the_process_of_the_loop() -> None:
+    text = f"""
+import sys, time
+from sage.mailbox.clock import RealClock
+from sage.mailbox.shared.memory.identity import my_identity
+from sage.sensors.driver.environments.plan import EnvironmentPlan
+from sage.sensors.driver.environments.process import EnvironmentProcess
+plan = EnvironmentPlan(
+    target="sage.sensors.testing.faulty_environment:FaultyEnvironment",
+    config={{"kind": "faulty", "name": "world", "fault": "hang", "fault_step": 1}},
+    epoch_ns=0, base_dir=".", parent=my_identity(),
+)
+process = EnvironmentProcess("world", plan, num_sensors=3, hang_ns=10**11)
+process.wait_ready({DEADLINE_SECS})
+print(process._process._process.pid, flush=True)
+process.request({wire.APPLY}, 0, 0, b"\\0" * 4)
+"""
+    loop = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE)
+    assert loop.stdout is not None
+    world = identity_of(int(loop.stdout.readline()))
+    assert world is not None
+    time.sleep(0.1)
+    loop.kill()
+    loop.wait()
+    deadline = time.monotonic() + DEADLINE_SECS
+    while is_alive(world) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(world)
 
 
 class Twice:
