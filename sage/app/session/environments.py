@@ -131,7 +131,8 @@ class EnvironmentBuilder:
         return environment
 
     def _host(self, entry: DeviceEntry, environment: Environment) -> EnvironmentHost:
-        return EnvironmentHost(entry.name, partial(self._made, entry), first=environment)
+        make, hang_secs = partial(self._made, entry), entry.config.hang_secs
+        return EnvironmentHost(entry.name, make, first=environment, hang_secs=hang_secs)
 
     def _add_puzzles(self, entry: DeviceEntry, environment: PuzzleEnvironment) -> None:
         host = self._host(entry, environment)

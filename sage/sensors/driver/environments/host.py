@@ -2,12 +2,14 @@
 
 Invariant: a fault of one endpoint is a fault of all: the environment is closed, the others raise at their
 next call, and the first that is opened again makes a new one. Calls run one at a time, so that an effector
-may be called on a thread of its own.
+may be called on a thread of its own. A sensor does not wait for it: it has no reading meanwhile. A call
+that has not returned within `hang_secs` is a fault; the environment is closed once it has returned.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -33,48 +35,107 @@ ResultT = TypeVar("ResultT")
 class Instance:
     """One environment from open to its end, with the endpoints that use it."""
 
-    def __init__(self, name: str, environment: Environment) -> None:
+    def __init__(self, name: str, environment: Environment, hang_secs: float) -> None:
         self.sensors = environment.sensors()
         self.effectors = environment.effectors()
         self.failure: str | None = None
         self.state: dict[str, np.ndarray] = {}  # at the fault, of a Resumable
         self.environment = environment
         self._name = name
+        self._hang_secs = hang_secs
         self._lock = threading.RLock()
+        #: When the call in progress began, on time.monotonic.
+        self._begun_secs: float | None = None
         self._users: set[int] = set()
         environment.open()
 
     def call(self, user: object, function: Callable[..., ResultT], *args: Any) -> ResultT:
-        """Run a call of an endpoint. What it raises ends this instance, except the end of a recording."""
-        with self._lock:
-            if self.failure is not None:
-                raise SensorError(f"{self._name}: in quarantine after a fault: {self.failure}")
+        """Run a call of an endpoint. What it raises ends this instance, except the end of a recording.
+
+        Waits for a call in progress until that has lasted for hang_secs; then this instance has failed.
+        """
+        if not self._lock.acquire(timeout=self._left_secs()):
+            self._fail_hung()
+            self._raise_failure()
+        try:
+            self._raise_failure()
             self._users.add(id(user))
+            return self._called(function, *args)
+        finally:
+            self._lock.release()
+
+    def call_if_free(self, user: object, function: Callable[..., ResultT], *args: Any) -> ResultT | None:
+        """As `call`, without waiting: None while another call is in progress."""
+        if self._lock.acquire(blocking=False):
             try:
-                return function(*args)
-            except SourceExhausted:
-                raise
-            except Exception as error:  # around a plug-in: raised to the driver, which counts and shows it
-                self._fail(error)
-                raise
+                return self.call(user, function, *args)
+            finally:
+                self._lock.release()
+        if self._left_secs() <= 0:
+            self._fail_hung()
+        self._raise_failure()
+        return None
 
     def leave(self, user: object) -> None:
-        """The last endpoint that leaves closes the environment."""
-        with self._lock:
+        """The last endpoint that leaves closes the environment; a call that hangs does so when it returns."""
+        if not self._lock.acquire(timeout=self._left_secs()):
+            self._fail_hung()
+            return
+        try:
             self._users.discard(id(user))
             if not self._users and self.failure is None:
                 self.failure = "closed"
                 self.environment.close()
+        finally:
+            self._lock.release()
 
     def current_state(self) -> dict[str, np.ndarray]:
         """Of a Resumable that is open, else as it was at its fault, or empty."""
-        with self._lock:
+        if not self._lock.acquire(timeout=self._left_secs()):
+            self._fail_hung()
+            return self.state
+        try:
             return state_of(self.environment) if self.failure is None else self.state
+        finally:
+            self._lock.release()
+
+    def _called(self, function: Callable[..., ResultT], *args: Any) -> ResultT:
+        self._begun_secs = time.monotonic()
+        try:
+            result = function(*args)
+        except SourceExhausted:
+            raise
+        except Exception as error:  # around a plug-in: raised to the driver, which counts and shows it
+            self._fail(error)
+            raise
+        finally:
+            self._begun_secs = None
+        if self.failure is not None:  # it was given up meanwhile
+            self._close_failed()
+            self._raise_failure()
+        return result
+
+    def _left_secs(self) -> float:
+        """How long a call may wait for the one in progress."""
+        begun_secs = self._begun_secs
+        passed_secs = 0.0 if begun_secs is None else time.monotonic() - begun_secs
+        return max(0.0, self._hang_secs - passed_secs)
+
+    def _fail_hung(self) -> None:
+        if self.failure is None:
+            self.failure = f"a call has not returned within {self._hang_secs:g} s"
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise SensorError(f"{self._name}: in quarantine after a fault: {self.failure}")
 
     def _fail(self, error: Exception) -> None:
         self.failure = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
         with suppress(Exception):  # around a plug-in that has failed already
             self.state = state_of(self.environment)
+        self._close_failed()
+
+    def _close_failed(self) -> None:
         try:
             self.environment.close()
         except Exception as closing:  # around a plug-in that has failed already
@@ -85,12 +146,18 @@ class EnvironmentHost:
     """The endpoints of one environment, as sensors and effectors of their own.
 
     make: makes a new environment.  first: one that `make` made, used for the first opening; else `make` is
-    called once for the specs.
+    called once for the specs.  hang_secs: of real time; a call that takes longer is a fault of all.
     """
 
     def __init__(
-        self, name: str, make: Callable[[], Environment], *, first: Environment | None = None
+        self,
+        name: str,
+        make: Callable[[], Environment],
+        *,
+        first: Environment | None = None,
+        hang_secs: float = 2.0,
     ) -> None:
+        self._hang_secs = hang_secs
         self._name = name
         self._make = make
         self._first = first
@@ -119,7 +186,7 @@ class EnvironmentHost:
                 state = {} if self._instance is None else self._instance.state
                 if state and isinstance(environment, Resumable):
                     environment.load_state(state)
-                self._instance = Instance(self._name, environment)
+                self._instance = Instance(self._name, environment, self._hang_secs)
             return self._instance
 
     def state(self) -> dict[str, np.ndarray]:
@@ -156,7 +223,7 @@ class HostedSensor:
     def read_into(self, out: np.ndarray) -> Reading | None:
         if self._instance is None:
             raise SensorError(f"{self._spec.name}: read while closed: call open() first")
-        return self._instance.call(self, self._read, self._instance.sensors[self._index], out)
+        return self._instance.call_if_free(self, self._read, self._instance.sensors[self._index], out)
 
     def close(self) -> None:
         instance, self._instance = self._instance, None
