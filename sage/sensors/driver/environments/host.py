@@ -139,7 +139,7 @@ class Instance:
         try:
             self.environment.close()
         except Exception as closing:  # around a plug-in that has failed already
-            self.failure += f"; close: {type(closing).__name__}: {closing}"
+            self.failure = f"{self.failure}; close: {type(closing).__name__}: {closing}"
 
 
 class EnvironmentHost:
