@@ -166,12 +166,17 @@ def it_acts_within_its_time_limit(bench: EffectorBench) -> str:
     driver = EffectorDriver(bench.make(), clock=bench.clock, is_inline=False)
     try:
         driver.open()
+        num_done = 0
         for _ in range(3):
             driver.begin(_at(driver.spec, 0.0), bench.clock.now_ns())
-            driver.finish()
+            try:
+                driver.finish()
+            except EffectorTooSoon:
+                continue  # its rate limit forbids it, whatever the device does
+            num_done += 1
     finally:
         driver.close()
-    return f"3 actions, {driver.spec.timeout_secs:g} s each at most"
+    return f"{num_done} actions, {driver.spec.timeout_secs:g} s each at most"
 
 
 def what_is_done_is_within_its_limits(bench: EffectorBench) -> str:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from sage.mailbox.clock import ManualClock, RealClock
+from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.conformance import CheckResult, check_effector
-from sage.sensors.contract import Action, SensorContext, SensorError
+from sage.sensors.contract import Action, EffectorSpec, SensorContext, SensorError
+from sage.sensors.effectors.holding import HoldingEffector
 from sage.sensors.effectors.recording import RecordingConfig, RecordingEffector
+from sage.sensors.limits import EffectorLimits
 
 CLOCK = RealClock()
 CONTEXT = SensorContext(clock=CLOCK, epoch_ns=0)
@@ -34,6 +37,26 @@ def test_the_recording_effector_keeps_the_contract(
     num_steps: int, dtype: str, low: float, high: float
 ) -> None:
     assert not failures(RecordingEffector, num_steps=num_steps, dtype=dtype, low=low, high=high)
+
+
+@pytest.mark.parametrize("max_rate_hz", [0.5, 1.0, 2.0])
+def test_an_effector_with_a_slow_rate_limit_keeps_the_contract(max_rate_hz: float) -> None:
+    spec = EffectorSpec(
+        name="gate",
+        effect="motion",
+        target="world",
+        tensor=TensorSpec(shape=(1,)),
+        low=(-1.0,),
+        high=(1.0,),
+        timeout_secs=10.0,
+        limits=EffectorLimits(max_rate_hz=max_rate_hz),
+    )
+
+    class Slow(HoldingEffector):
+        Config = RecordingConfig
+
+    results = check_effector(lambda: Slow(spec), clock=CLOCK)
+    assert {result.name: result.detail for result in results if not result.is_ok} == {}
 
 
 class DoesAnything(RecordingEffector):
