@@ -180,7 +180,7 @@ class EffectorGate:
         done = np.zeros(self.size, dtype=np.float32)
         facts = []
         for part, action, fact in zip(self._parts, *self._dispatch(proposed, situation)):
-            if action is not None and not fact.is_dry:
+            if action is not None and not action.is_held:
                 done[part] = action.spec.normalized(action.values)
             facts.append(fact)
         return done, tuple(facts)

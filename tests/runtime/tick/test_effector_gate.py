@@ -77,6 +77,18 @@ def test_each_effector_gets_its_part_and_returns_what_was_done():
     assert {fact.decision for fact in facts} == {"allow"}
 
 
+def test_an_action_that_the_device_held_is_0_for_memory_and_its_values_are_in_the_facts():
+    arm = Arm(low=0.0, high=40.0)
+    arm.apply = lambda values, stamp_ns: Action(
+        spec=arm.spec, values=np.full(2, 10.0, np.float32), stamp_ns=stamp_ns, is_held=True
+    )
+    acting = EffectorGate([arm], Policy(ALLOWED), ManualClock())
+    acting.open()
+    done, (fact,) = acting.act(np.ones(2, np.float32), at(0))
+    assert done.tolist() == [0.0, 0.0]
+    assert (fact.is_held, fact.done) == (True, (10.0, 10.0))
+
+
 def test_without_a_rule_an_effector_is_held_once():
     arm = Arm()
     acting = EffectorGate([arm], Policy(PolicyConfig()), ManualClock())
