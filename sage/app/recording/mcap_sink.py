@@ -218,7 +218,7 @@ def unused_path(path: Path) -> Path:
 
 
 def _size_of(path: Path) -> int | None:
-    """None for a file that somebody has moved away."""
+    """None for a file that is not there any more."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -65,7 +65,7 @@ def test_an_effector_that_breaks_its_contract(
     code, document = checked(capsys, "recording", "--set", "timeout_secs=10")
     assert code == 1
     failed = [check["name"] for check in document["checks"] if not check["is_ok"]]
-    assert failed == ["it_holds_after_abort_until_opened"]
+    assert failed == ["it_holds_after_abort_until_opened", "it_stops_during_an_action"]
 
 
 def test_a_plug_in_whose_constructor_raises_is_one_line(
