@@ -181,6 +181,15 @@ def utc_text(wall_ns: int) -> str:
 
 def _load(folder: Path, loop: Loop, epoch_ns: int | None) -> dict[str, Any]:
     """Load all of it, or raise and leave the loop unchanged."""
+    try:
+        return _loaded(folder, loop, epoch_ns)
+    except RuntimeError as error:  # of torch: weights of other names or sizes, or a device that fails now
+        if isinstance(error, RecursionError) or not any(word in str(error) for word in ("CUDA", "memory")):
+            raise DataError(str(error)) from error
+        raise
+
+
+def _loaded(folder: Path, loop: Loop, epoch_ns: int | None) -> dict[str, Any]:
     about = _checked(folder)
     model, arrays = load_observation_model(folder / MODEL), load_file(folder / STATE)
     solving = load_file(folder / SOLVING) if SOLVING in about["digests"] else {}

@@ -239,6 +239,17 @@ def test_a_device_without_memory_is_no_damage(kept: Kept, young: Loop, monkeypat
     assert_equal(learned(young), state)
 
 
+def test_weights_that_do_not_fit_are_damage_and_the_run_goes_on(kept: Kept, young: Loop, monkeypatch):
+    state = learned(young)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("Error(s) in loading state_dict: size mismatch for front.weight")
+
+    monkeypatch.setattr(young.memory_writer.memory, "load", fail)
+    assert "renamed to" in load_snapshot(kept.home, young)
+    assert_equal(learned(young), state)
+
+
 def test_a_state_that_fits_only_in_part_leaves_the_loop_unchanged(kept: Kept, young: Loop, monkeypatch):
     """Whole files of another version: the last part refuses after the first were loaded."""
     before = learned(young)

@@ -69,7 +69,8 @@ RecordMaxBytesOption = Annotated[
     typer.Option(
         "--record-max-bytes",
         metavar="N",
-        help="Record to a series of files of N bytes together; the oldest file is deleted.",
+        help="Record to a series of files of N bytes together, those of earlier sessions included; the oldest"
+        " file is deleted.",
     ),
 ]
 FoxgloveOption = Annotated[

@@ -72,6 +72,9 @@ def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> 
     if not terms:
         raise UserError("no condition is given: name what to forget, e.g. episode=12, or time>10m")
     plans = [_planned(archive.state_dir, mind, terms) for mind in archive.minds]
+    if not is_dry:  # a repair that a crash cut short may still rename a file, which is then examined
+        for plan in plans:
+            finish(journal_of(archive.state_dir, plan.mind.key))
     folders = leftovers(archive, terms)
     puzzles = forget_puzzles(archive.state_dir, terms, is_dry=True)  # raises before anything is changed
     folders += puzzles.leftovers
@@ -80,8 +83,6 @@ def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> 
         counts[name] = counts.get(name, 0) + len(slots)
     cleared = [part for plan in plans if plan.must_write for part in _parts_of_all(plan.mind)]
     if not is_dry:
-        for plan in plans:
-            finish(journal_of(archive.state_dir, plan.mind.key))
         for folder in folders:
             delete(folder)
         for plan in plans:

@@ -157,6 +157,7 @@ class SnapshotKeeper:
     def _capture(self) -> Snapshot | None:
         if self._loop is None or self._journal is None or self._loop.tick_count == self._written_tick:
             return None  # no tick since the last snapshot
+        self._bytes_at_snapshot = self._journal.num_bytes  # one that cannot be taken is tried by time
         about = {
             "saved_ns": self._wall_ns(),
             "epoch_ns": self._journal.epoch_ns(),
@@ -168,7 +169,6 @@ class SnapshotKeeper:
             self._report(str(error))
             return None
         self._written_tick = self._loop.tick_count
-        self._bytes_at_snapshot = self._journal.num_bytes
         return snapshot
 
     def _write_apart(self, taken: list[Snapshot]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.page_checks import SUFFIX, DamagedChecks, damage_of_file, damage_of_log
 from sage.app.terminal.errors import UserError
-from sage.durable import set_aside
+from sage.durable import damaged_name
 
 
 def open_to_read(path: Path) -> MetricsStore:
@@ -49,7 +49,8 @@ def repair(path: Path, say: Callable[[str], object]) -> None:
         return
     for suffix in ("-shm", SUFFIX):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    beside = path.with_name(f"{path.name}-wal")
+    aside, beside = damaged_name(path), path.with_name(f"{path.name}-wal")
     if beside.exists():
-        beside.replace(path.with_name(f"{path.name}.damaged-wal"))
-    say(f"metrics store: {damage}: renamed to {set_aside(path).name}; a new one is started")
+        beside.replace(aside.with_name(f"{aside.name}-wal"))
+    path.replace(aside)
+    say(f"metrics store: {damage}: renamed to {aside.name}; a new one is started")

@@ -246,8 +246,10 @@ class StoreWriter:
         self._last_tick = rows.last_tick
 
     def _merge(self) -> None:
-        if self._connection is not None and log_bytes(self._path) > _LOG_BYTES:
-            with suppress(sqlite3.Error, OSError):  # the rows are stored: a full disk is tried again
+        if self._connection is None:
+            return
+        with suppress(sqlite3.Error, OSError):  # the rows are stored: a full disk is tried again
+            if log_bytes(self._path) > _LOG_BYTES:
                 merge(self._connection, self._path)
 
     def _disconnect(self) -> None:
@@ -274,7 +276,7 @@ class StoreWriter:
                 if self._is_closing or not self._queue.empty():
                     return
             self._thinning_problem = ""
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # as at the top of the worker: shown, and tried again
             self._thinning_problem = str(error) or type(error).__name__
             self._thinner.restart()
         self._thin_at = time.monotonic() + _THIN_SECS

@@ -69,6 +69,19 @@ def test_a_damaged_store_is_refused_by_readers_and_renamed_by_the_next_session(p
     assert damage_of_file(path) == ""
 
 
+def test_a_second_damaged_store_keeps_its_own_log_and_the_first_one_its(path: Path) -> None:
+    for number in range(2):
+        flip(path, path.stat().st_size * 4)
+        path.with_name("store.sqlite-wal").write_bytes(b"log %d" % number)
+        repair(path, lambda _: None)
+        assert not path.exists()
+        with MetricsStore(path) as store:
+            SyntheticSession(num_ticks=40).play(store.instrument(store.begin_session(name="a")))
+    logs = [path.with_name(f"store.sqlite{part}.damaged-wal").read_bytes() for part in ("", ".2")]
+    assert logs == [b"log 0", b"log 1"]
+    assert all(path.with_name(f"store.sqlite{part}.damaged").exists() for part in ("", ".2"))
+
+
 def test_damaged_checksums_are_written_again(path: Path) -> None:
     checks = path.with_name(path.name + SUFFIX)
     for bit in (0, 70, 100, 8 * checks.stat().st_size - 1):
