@@ -141,9 +141,9 @@ class Loop:
         )
 
     def run(self, *, num_ticks: int | None = None, until_ns: int | None = None) -> str:
-        """Tick until a limit is reached, then hold the effectors, also when it raises; returns the reason.
+        """Tick until a limit is reached, then hold the effectors, also when it raises; `tick` holds none.
 
-        num_ticks: that many more ticks, reason "ticks".  until_ns: on the loop's clock, reason "time".
+        Returns the reason. num_ticks: that many more, "ticks".  until_ns: on the loop's clock, "time".
         Without a limit the run ends with `stop`, when every recording has ended, or with a crisis.
         """
         deadline_ns = self.clock.now_ns()

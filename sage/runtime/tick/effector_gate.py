@@ -1,8 +1,9 @@
 """Act: the action vector of a tick goes through the policy to each effector, and what was done comes back.
 
 Invariant: an effector is called only when a rule allows it and the log has the decision, with finite values
-within its limits; a held one is aborted once, when it is first held. No call blocks the loop for longer than
-its time limit, after a fault twice that. Between `stop` and `release` no effector is called but to abort it.
+within its limits; a held one is aborted when it is first held, and again until an abort succeeds. No call
+blocks the loop for longer than its time limit, after a fault twice that. Between `stop` and `release` no
+effector is called but to abort it.
 """
 
 from __future__ import annotations

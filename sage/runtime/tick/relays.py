@@ -40,7 +40,8 @@ class Relays:
                 values = _next_values(relay, situation.now_ns)
             except Exception as error:  # around a plug-in
                 gate.rest(name)
-                facts.append(self._fault(name, f"no action: {type(error).__name__}: {error}"))
+                kind = type(error).__name__
+                facts.append(self._fault(name, kind, f"no action: {kind}: {error}"))
                 continue
             self._failed.pop(name, None)
             if values is None:
@@ -49,9 +50,10 @@ class Relays:
                 facts.append(gate.submit(name, values, situation, role=RELAY_ROLE)[1])
         return tuple(facts)
 
-    def _fault(self, name: str, reason: str) -> ActionFacts:
-        if self._failed.get(name) != reason:
-            self._failed[name] = reason
+    def _fault(self, name: str, kind: str, reason: str) -> ActionFacts:
+        """An event where the kind of error is new: a text may have a time or a count."""
+        if self._failed.get(name) != kind:
+            self._failed[name] = kind
             self._emit("fault", reason, name)
         return ActionFacts(effector=name, asked=(), done=(), decision="fault", reason=reason, is_held=True)
 

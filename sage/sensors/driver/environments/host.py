@@ -3,7 +3,8 @@
 Invariant: a fault of one endpoint is a fault of all: the environment is closed, the others raise at their
 next call, and the first that is opened again makes a new one. Calls run one at a time, so that an effector
 may be called on a thread of its own. A sensor does not wait for it: it has no reading meanwhile. A call
-that has not returned within `hang_secs` is a fault; the environment is closed once it has returned.
+that has not returned within `hang_secs` (an opening: five times that) is a fault; the environment is closed
+once it has returned.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sage.sensors.contract import (
     SensorSpec,
     SourceExhausted,
 )
+from sage.sensors.driver.supervision import OPEN_FACTOR
 from sage.sensors.environment import Counting, Environment, Resumable
 
 ResultT = TypeVar("ResultT")
@@ -44,15 +46,28 @@ class Instance:
         self._name = name
         self._hang_secs = hang_secs
         self._lock = threading.RLock()
-        #: When the call in progress began, on time.monotonic.
+        self.is_closed = False
+        #: When the call in progress began, on time.monotonic, and how long it may take.
         self._begun_secs: float | None = None
+        self._limit_secs = hang_secs
         self._users: set[int] = set()
         environment.open()
 
-    def call(self, user: object, function: Callable[..., ResultT], *args: Any) -> ResultT:
+    def open(self, user: object, function: Callable[[], None]) -> None:
+        """`call` of an endpoint's `open`, which may take longer than others."""
+        self.call(user, function, limit_secs=OPEN_FACTOR * self._hang_secs)
+
+    def call(
+        self,
+        user: object,
+        function: Callable[..., ResultT],
+        *args: Any,
+        limit_secs: float | None = None,
+    ) -> ResultT:
         """Run a call of an endpoint. What it raises ends this instance, except the end of a recording.
 
-        Waits for a call in progress until that has lasted for hang_secs; then this instance has failed.
+        Waits for a call in progress until that has lasted for its limit; then this instance has failed.
+        limit_secs: of this call, hang_secs where None.
         """
         if not self._lock.acquire(timeout=self._left_secs()):
             self._fail_hung()
@@ -60,6 +75,7 @@ class Instance:
         try:
             self._raise_failure()
             self._users.add(id(user))
+            self._limit_secs = self._hang_secs if limit_secs is None else limit_secs
             return self._called(function, *args)
         finally:
             self._lock.release()
@@ -85,6 +101,7 @@ class Instance:
             self._users.discard(id(user))
             if not self._users and self.failure is None:
                 self.failure = "closed"
+                self.is_closed = True
                 self.environment.close()
         finally:
             self._lock.release()
@@ -119,11 +136,11 @@ class Instance:
         """How long a call may wait for the one in progress."""
         begun_secs = self._begun_secs
         passed_secs = 0.0 if begun_secs is None else time.monotonic() - begun_secs
-        return max(0.0, self._hang_secs - passed_secs)
+        return max(0.0, self._limit_secs - passed_secs)
 
     def _fail_hung(self) -> None:
         if self.failure is None:
-            self.failure = f"a call has not returned within {self._hang_secs:g} s"
+            self.failure = f"a call has not returned within {self._limit_secs:g} s"
 
     def _raise_failure(self) -> None:
         if self.failure is not None:
@@ -136,6 +153,7 @@ class Instance:
         self._close_failed()
 
     def _close_failed(self) -> None:
+        self.is_closed = True
         try:
             self.environment.close()
         except Exception as closing:  # around a plug-in that has failed already
@@ -218,7 +236,7 @@ class HostedSensor:
 
     def open(self) -> None:
         self._instance = self._host.instance()
-        self._instance.call(self, self._instance.sensors[self._index].open)
+        self._instance.open(self, self._instance.sensors[self._index].open)
 
     def read_into(self, out: np.ndarray) -> Reading | None:
         if self._instance is None:
@@ -258,7 +276,7 @@ class HostedEffector:
         if self._instance is not None and self._instance.failure is not None:
             self._instance = None
         self._instance = self._instance or self._host.instance()
-        self._instance.call(self, self._instance.effectors[self._index].open)
+        self._instance.open(self, self._instance.effectors[self._index].open)
 
     def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
         instance = self._instance
@@ -267,8 +285,9 @@ class HostedEffector:
         return instance.call(self, instance.effectors[self._index].apply, values, stamp_ns)
 
     def abort(self) -> None:
+        """Also of an environment that has failed because a call hangs: its device still acts."""
         instance = self._instance
-        if instance is not None and instance.failure is None:
+        if instance is not None and not instance.is_closed:
             instance.effectors[self._index].abort()
 
     def close(self) -> None:

@@ -131,7 +131,8 @@ def _make(plan: EnvironmentPlan) -> Any:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after the loop's, also while a call does not return.
+    """End this process soon after the loop's, also while a call does not return, unless that keeps the
+    interpreter's lock.
 
     The kernel's signal at a parent's death comes when the thread that started this process ends, which may be
     that of one effector.

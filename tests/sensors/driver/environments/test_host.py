@@ -99,3 +99,37 @@ def test_closing_and_the_state_do_not_wait_for_a_call_that_hangs(hung: Rig) -> N
     assert hung.host.state() == {}
     hung.effector.close()
     hung.sensor.close()
+
+
+def test_an_opening_may_take_longer_than_another_call(slow: Rig) -> None:
+    slow.gate.set()
+    slow.thread.join(60)
+    has_begun, goes_on = threading.Event(), threading.Event()
+
+    def opens() -> None:
+        has_begun.set()
+        assert goes_on.wait(60)
+
+    instance = slow.host.instance()
+    instance._hang_secs = 0.3
+    thread = threading.Thread(target=instance.open, args=(slow.effector, opens))
+    thread.start()
+    assert has_begun.wait(60)
+    time.sleep(0.4)
+    try:
+        assert read(slow) is None
+    finally:
+        goes_on.set()
+        thread.join(60)
+    assert read(slow) is not None
+
+
+def test_an_environment_that_hangs_is_still_aborted(hung: Rig) -> None:
+    time.sleep(0.02)
+    with pytest.raises(SensorError, match="has not returned"):
+        read(hung)
+    aborted: list[bool] = []
+    effector = hung.host._instance.effectors[0]  # type: ignore[union-attr]
+    effector.abort = lambda: aborted.append(True)  # type: ignore[method-assign]
+    hung.effector.abort()
+    assert aborted == [True]
