@@ -11,6 +11,7 @@ import pytest
 
 from sage.mailbox.clock import RealClock
 from sage.sensors.contract import SensorContext, SensorError
+from sage.sensors.driver.environments import host
 from sage.sensors.driver.environments.host import EnvironmentHost
 from sage.sensors.testing.faulty_environment import FaultyConfig, FaultyEnvironment
 
@@ -101,7 +102,7 @@ def test_closing_and_the_state_do_not_wait_for_a_call_that_hangs(hung: Rig) -> N
     hung.sensor.close()
 
 
-def test_an_opening_may_take_longer_than_another_call(slow: Rig) -> None:
+def test_an_opening_may_take_longer_than_another_call(slow: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     slow.gate.set()
     slow.thread.join(60)
     has_begun, goes_on = threading.Event(), threading.Event()
@@ -110,12 +111,13 @@ def test_an_opening_may_take_longer_than_another_call(slow: Rig) -> None:
         has_begun.set()
         assert goes_on.wait(60)
 
+    monkeypatch.setattr(host, "OPEN_FACTOR", 10_000)
     instance = slow.host.instance()
-    instance._hang_secs = 0.3
+    instance._hang_secs = 0.05  # of another call, which is over by the time of the read
     thread = threading.Thread(target=instance.open, args=(slow.effector, opens))
     thread.start()
     assert has_begun.wait(60)
-    time.sleep(0.4)
+    time.sleep(0.1)
     try:
         assert read(slow) is None
     finally:
