@@ -84,6 +84,7 @@ class ChunkExecutor:
         self._before: Chunk | None = None
         self._last: np.ndarray | None = None
         self._first_sequence = 0
+        self._dropped_ns = -1
         self._switched_ns = 0
 
     def values(self, newest: Chunk | None, now_ns: int) -> np.ndarray | None:
@@ -92,7 +93,7 @@ class ChunkExecutor:
             self._first_sequence = newest.sequence + 1
             if self._step_of(newest, now_ns) is None:
                 self.num_stale += 1
-            else:
+            elif newest.observed_ns > self._dropped_ns:
                 self._before, self._current = self._current, newest
                 self._switched_ns = now_ns
         current = None if self._current is None else self._step_of(self._current, now_ns)
@@ -103,15 +104,14 @@ class ChunkExecutor:
         self.num_steps += 1
         return self._last
 
-    def drop(self, newest: Chunk | None) -> None:
-        """Execute nothing more of what has arrived: only a later chunk."""
+    def drop(self, now_ns: int) -> None:
+        """Execute only chunks of later observations, also where an earlier one's answer is still to come."""
         self._current = self._before = self._last = None
-        if newest is not None:
-            self._first_sequence = max(self._first_sequence, newest.sequence + 1)
+        self._dropped_ns = max(self._dropped_ns, now_ns)
 
     def restart(self) -> None:
         """For a new board, whose chunks count from 0 again."""
-        self.drop(None)
+        self._current = self._before = self._last = None
         self._first_sequence = 0
 
     def _blended(self, values: np.ndarray, now_ns: int) -> np.ndarray:

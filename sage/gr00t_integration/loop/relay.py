@@ -1,7 +1,7 @@
 """The relay of a remote policy: executes its chunks step by step on an effector of the run.
 
 Invariant: every step is an action of its own that the policy gate decides; after `abort` nothing of a chunk
-that has arrived by then is executed.
+whose observation is older is executed, whenever its answer arrives.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class GrootRelay:
         if self._device is not None:
             self._device.abort()
         with self._lock:
-            self.executor.drop(None if self._board is None else self._board.value.newest())
+            self.executor.drop(self._context.clock.now_ns())
 
     def close(self) -> None:
         self._is_open = False

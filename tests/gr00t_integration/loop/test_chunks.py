@@ -76,15 +76,23 @@ def test_after_a_gap_nothing_is_blended() -> None:
     assert values_of(one, chunk(1, 400, 100.0), 500) == [101]
 
 
-def test_after_a_drop_only_a_later_chunk_is_executed() -> None:
+def test_after_a_drop_only_a_chunk_of_a_later_observation_is_executed() -> None:
     one = executor()
     first = chunk(0, 0, 0.0)
     assert values_of(one, first, 100) == [1]
-    one.drop(first)
+    one.drop(150)
     assert values_of(one, first, 200) == [None]
-    assert values_of(one, chunk(1, 0, 50.0), 200) == [52]
+    assert values_of(one, chunk(1, 150, 50.0), 250) == [None]
+    assert values_of(one, chunk(2, 151, 50.0), 251) == [51]
+
+
+def test_a_new_board_counts_from_0_again_and_what_was_dropped_stays_dropped() -> None:
+    one = executor()
+    assert values_of(one, chunk(7, 0, 0.0), 100) == [1]
+    one.drop(150)
     one.restart()
-    assert values_of(one, first, 300) == [3]
+    assert values_of(one, chunk(0, 100, 0.0), 200) == [None]
+    assert values_of(one, chunk(1, 200, 0.0), 300) == [1]
 
 
 def test_a_chunk_of_the_future_is_not_executed() -> None:

@@ -194,6 +194,39 @@ def test_a_stop_drops_the_chunk_in_progress(rig: Any, serve: Any, tiny: Embodime
         release.set()
 
 
+def test_an_answer_that_was_asked_for_before_a_stop_moves_nothing_after_its_release(
+    rig: Any, serve: Any, tiny: Embodiment
+) -> None:
+    """The observation was of the arm before the stop; somebody may have moved it by then."""
+    asked, release = threading.Event(), threading.Event()
+    switch = Switch(tiny, lambda: b"")
+
+    def late_answer(data: bytes) -> bytes:
+        if switch.is_broken and b"get_action" in data:
+            asked.set()
+            release.wait(60)
+        return switch.service.answer(data)
+
+    one = rig(serve(answer=late_answer).address, timeout_secs=60)
+    try:
+        one.tick(6)
+        switch.is_broken = True
+        one.tick(1, waits=False)
+        assert asked.wait(20)
+        one.loop.effector_gate.stop("test")
+        gate = one.loop.effector_gate
+        assert gate.release(gate.num_stops)
+        num_moves = one.moves()
+        switch.is_broken = False
+        release.set()
+        one.tick(1)
+        assert one.moves() == num_moves
+        one.tick(5)
+        assert one.moves() > num_moves
+    finally:
+        release.set()
+
+
 class DecisionLog:
     """An audit log in memory."""
 
