@@ -211,8 +211,7 @@ class Loop:
         self.tick_count += 1
         self.senses.sense(now_ns)
         time_ns = now_ns - self._epoch_ns
-        episode = self.memory_writer.memory.episode_at(time_ns)
-        self.solving.sense(self.tick_count, now_ns, time_ns, episode)
+        self.solving.sense(self.tick_count, now_ns, time_ns, self.memory_writer.memory.episode_at(time_ns))
         stopwatch.lap("sense")
         gathered = self.senses.gather(now_ns)
         try:
@@ -231,6 +230,7 @@ class Loop:
         scene = self.scheduler.schedule(gathered, now_ns, self._statuses, self.trust, self._salience)
         stopwatch.lap("schedule")
         fused = self.fusion.fuse(self.tick_count, gathered, scene, self.trust.noise)
+        self._statuses.note_replaced(self.fusion.substitutes.kind)
         if fused.is_new_scale:
             self.memory_writer.transitions.mark_break()
         self.worlds.meet(fused.met, self.fusion.predictor.last, fused.percept.deltas)

@@ -304,6 +304,10 @@ def test_a_frozen_source_is_distrusted_shown_and_trusted_again(live):
     assert frozen[-1].trust < 0.4
     assert frozen[-1].trust < 0.6 * during(recorder, 14, 15, "s1")[-1].trust
     assert during(recorder, 28, 30)[-1].trust > 0.6
+    begin, end = [event for event in recorder.events if event.kind == "replaced"]
+    assert (begin.source, end.source) == ("s0", "s0")
+    assert 200 <= begin.tick < 220
+    assert 300 <= end.tick < 310
 
 
 @pytest.mark.parametrize("kind", ["bias", "noise"])

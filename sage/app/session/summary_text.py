@@ -32,6 +32,7 @@ _EVENTS = {
     "sleep": "sleep starts and ends",
     "missing": "missing sensors",
     "health": "changes of a sensor's health",
+    "replaced": "begins and ends of readings that are replaced",
     "fault": "faults",
     "held": "times that answers were held",
     "level": "moves to another level",

@@ -1,6 +1,7 @@
-"""The statuses of the sources from tick to tick, and their health.
+"""The statuses of the sources from tick to tick, their health, and which are not believed.
 
-Invariant: every change of a status or of a health is one event.
+Invariant: every change of a status or of a health is one event, and so is the begin and the end of readings
+that are replaced.
 """
 
 from __future__ import annotations
@@ -9,8 +10,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sage.runtime.prediction import substitute_rules as rules
 from sage.sensors.contract import SensorSpec
 from sage.sensors.driver.sensor_driver import SourceState
+
+_REPLACED = {
+    rules.NONE: "its readings are predicted from again",
+    rules.STEP: "a jump beyond its record, which no other source shares: its readings are predicted from"
+    " without the jump",
+    rules.FROZEN: "it stands still, which it never did: its readings are replaced by what the others give",
+}
 
 
 class Statuses:
@@ -24,6 +33,7 @@ class Statuses:
         self.is_quarantined = np.zeros(len(specs), dtype=bool)
         self._is_over = False
         self._healths = [""] * len(specs)
+        self._replaced = np.full(len(specs), rules.NONE)
         self._specs = tuple(specs)
         self._emit = emit
 
@@ -45,6 +55,14 @@ class Statuses:
             ]
             self._is_over = bool(physical) and all(status == "exhausted" for status in physical)
         return self._is_over
+
+    def note_replaced(self, kind: np.ndarray) -> None:
+        """kind: (N,) of `Substitutes`, after this tick's readings."""
+        if (kind == self._replaced).all():
+            return
+        for index in np.flatnonzero(kind != self._replaced).tolist():
+            self._emit("replaced", _REPLACED[int(kind[index])], self._specs[index].name)
+        self._replaced = kind.copy()
 
     def _note_changes(self, states: Sequence[SourceState]) -> None:
         for index, (spec, state) in enumerate(zip(self._specs, states)):
