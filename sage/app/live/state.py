@@ -1,6 +1,6 @@
 """The state of the live view: the last report, and recent rates, skill, surprise and coherence.
 
-Invariant: bounded, and of recent time only; the whole session is in the summary and the store.
+Invariant: bounded; of recent time, but for the totals; the whole session is in the summary and the store.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
+from sage.app.live.totals import LiveTotals
 from sage.app.live.work import WorkSums
 from sage.app.terminal.skill import SkillSums
 from sage.mailbox.hub import HubStatistics
@@ -165,6 +166,14 @@ class LiveState:
                 self.sleep, self.num_sleeps = item, self.num_sleeps + 1
             case Event():
                 self.events.append(item)
+
+    def add(self, totals: LiveTotals) -> None:
+        """Of reports that came before the next one given to `take`."""
+        self.num_overruns += totals.num_overruns
+        self.num_sleeps += totals.num_sleeps
+        self.sleep = totals.sleep or self.sleep
+        for name, sums in totals.work.items():
+            self.work.setdefault(name, WorkSums(facts=sums.facts)).add(sums)
 
     def _take_tick(self, report: TickReport) -> None:
         facts, timing = report.facts, report.timing

@@ -29,6 +29,13 @@ class WorkSums:
         if facts.skipped:
             self.skips[facts.skipped] += 1
 
+    def add(self, later: WorkSums) -> None:
+        """The sums of the ticks that followed."""
+        self.facts = later.facts
+        self.num_segments += later.num_segments
+        self.num_made += later.num_made
+        self.skips.update(later.skips)
+
     def text(self) -> str:
         """One line."""
         parts = [f"{self.num_segments:,} segments, {self.num_made:,} results"]

@@ -1,7 +1,7 @@
 """What the page shows, kept up to date from the reports of a session.
 
-Invariant: one append per tick on the loop's thread. Reports beyond the queue's size are skipped, the newest
-are kept; everything else is done on the thread that asks.
+Invariant: one append per tick on the loop's thread. Of reports beyond the queue's size only the totals are
+kept, of the newest everything; all else is done on the thread that asks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sage.app.live.state import LiveState
+from sage.app.live.totals import LiveTotals
 from sage.app.page.boards import StreamTrails
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.hub import HubStatistics
@@ -25,6 +26,7 @@ class SessionFeed:
     `lock`.
 
     title: the session's id.  about: constant facts of the session, for the page's first lines.
+    period_ns: of a tick in the loop's present state; it changes with the state and with a reload.
     notices: called when the state is read; returns problems to show.
     """
 
@@ -33,6 +35,7 @@ class SessionFeed:
         title: str,
         *,
         about: dict[str, Any] | None = None,
+        period_ns: Callable[[], int] | None = None,
         notices: Callable[[], tuple[str, ...]] = tuple,
         mailboxes: Callable[[], HubStatistics] | None = None,
         real_clock: Clock | None = None,
@@ -43,29 +46,35 @@ class SessionFeed:
         self.trails: dict[str, StreamTrails] = {}
         self.total_ns: deque[int] = deque(maxlen=_NUM_TIMINGS)
         self.events: deque[tuple[int, Event]] = deque(maxlen=_NUM_EVENTS)
+        self.period_ns = period_ns
         self._num_events = 0
         self._notices = notices
         self._mailboxes = mailboxes
         self._real_clock = real_clock or RealClock()
-        self._inbox: deque[TickReport | SleepReport | Event] = deque(maxlen=_INBOX)
+        self._inbox: deque[TickReport | SleepReport | Event] = deque()
+        self._inbox_lock = threading.Lock()  # held for one removal
+        self._skipped = LiveTotals()
 
     def on_tick(self, report: TickReport) -> None:
-        self._inbox.append(report)
+        self._put(report)
 
     def on_sleep(self, report: SleepReport) -> None:
-        self._inbox.append(report)
+        self._put(report)
 
     def on_event(self, event: Event) -> None:
-        self._inbox.append(event)
+        self._put(event)
 
     def take_in(self, max_items: int = _INBOX) -> bool:
         """Add up to `max_items` of the waiting reports; whether more are waiting."""
         with self.lock:
             for _ in range(min(max_items, len(self._inbox))):
-                try:
-                    item = self._inbox.popleft()
-                except IndexError:  # the loop's thread dropped the oldest meanwhile
-                    break
+                with self._inbox_lock:  # what was skipped is older than what is waiting
+                    skipped, item = self._skipped, self._inbox.popleft()
+                    if skipped.has_any:
+                        self._skipped = LiveTotals()
+                if skipped.has_any:
+                    self.live.add(skipped)
+                    self._num_events += skipped.num_events
                 self._take(item)
             return bool(self._inbox)
 
@@ -77,6 +86,14 @@ class SessionFeed:
                 self.live.mailboxes = self._mailboxes()
             self.live.measure_speed(self._real_clock.now_ns())
             return self.live
+
+    def _put(self, item: TickReport | SleepReport | Event) -> None:
+        """On the loop's thread, which alone adds."""
+        if len(self._inbox) >= _INBOX:
+            with self._inbox_lock:
+                if len(self._inbox) >= _INBOX:
+                    self._skipped.take(self._inbox.popleft())
+        self._inbox.append(item)
 
     def _take(self, item: TickReport | SleepReport | Event) -> None:
         self.live.take(item)

@@ -63,6 +63,7 @@ def status(feed: SessionFeed, live: LiveState, control: dict[str, Any]) -> dict[
         "state": facts.state.value,
         "run_secs": facts.time_ns / 1e9,
         "tick_hz": _number(live.ticks.hz(facts.time_ns)),
+        "budget_ms": None if feed.period_ns is None else _number(feed.period_ns() / 1e6),
         "tick_ms_p50": _quantile_ms(ordered, 0.5),
         "tick_ms_p99": _quantile_ms(ordered, 0.99),
         "tick_ms": _number(live.report.timing.total_ns / 1e6),

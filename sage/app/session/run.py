@@ -142,7 +142,13 @@ def run_session(
         watch = stack.enter_context(closing(Diagnosing(run, config, writer, state_dir=state_dir)))
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
         notices = partial(_notices, control, watch, writer, tracker, attached)
-        feed = SessionFeed(session, about=_about(config), notices=notices, mailboxes=run.hub.snapshot)
+        feed = SessionFeed(
+            session,
+            about={"name": config.name, "sage": __version__},
+            period_ns=lambda: run.loop.between_ticks.period_ns,
+            notices=notices,
+            mailboxes=run.hub.snapshot,
+        )
         verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, **watch.verbs, **served.verbs}
         verbs["screen"] = screen_verb(feed)
         server = stack.enter_context(ControlServer(state_dir, verbs))
@@ -273,13 +279,6 @@ def _view(session: str, run: Run, notices: Callable[[], tuple[str, ...]], addres
     view = LiveView(session, is_enabled=address is not None, notices=lambda: (*notices(), *more))
     view.watch(run.hub.snapshot)
     return view
-
-
-def _about(config: SageConfig) -> dict[str, Any]:
-    """For the page: what does not change in a session."""
-    tick = config.tick
-    rates = {"wake": tick.rate_hz, "rest": tick.rest_rate_hz, "dream": tick.dream_rate_hz}
-    return {"name": config.name, "sage": __version__, "rates_hz": rates}
 
 
 def _tracked(config: SageConfig, state_dir: Path, session: str) -> SessionTracker:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from sage.app.page.screen import screen_verb
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock
+from sage.runtime.report import Event, SleepReport, TickReport
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 
 def feed_after(num_ticks: int, **options) -> SessionFeed:
@@ -58,3 +62,52 @@ def test_reports_beyond_the_queue_are_skipped_and_the_newest_is_kept() -> None:
     assert feed.live.report is not None
     assert feed.live.report.facts.tick == 2999
     assert len(feed.total_ns) == 512
+
+
+def test_totals_are_of_the_whole_session_whoever_looked_at_it() -> None:
+    """Without a page nobody takes reports out of the queue until `sage top` asks."""
+
+    def session(feed: SessionFeed, looks_every: int) -> SessionFeed:
+        work = WorkFacts(name="notes.imagine", num_segments=2, num_made=1, skipped="mode", work_trust=0.75)
+        for number, item in enumerate(SyntheticSession(num_ticks=3000).items()):
+            if isinstance(item, TickReport):
+                facts = replace(item.facts, work=(work,))
+                item = replace(item, facts=facts, timing=replace(item.timing, is_overrun=number % 7 == 0))
+                feed.on_tick(item)
+                if number % 5 == 0:
+                    feed.on_event(Event(kind="note", tick=item.facts.tick, message="made up"))
+            else:
+                feed.on_sleep(item) if isinstance(item, SleepReport) else feed.on_event(item)
+            if number % looks_every == looks_every - 1:
+                feed.take_in(100_000)
+        feed.take_in(100_000)
+        return feed
+
+    seen, unseen = session(SessionFeed("one"), 1), session(SessionFeed("two"), 2500)
+    assert seen.live.num_overruns > 300
+    assert unseen.live.num_overruns == seen.live.num_overruns
+    assert unseen.live.num_sleeps == seen.live.num_sleeps > 0
+    assert unseen.live.sleep == seen.live.sleep
+    assert unseen.live.work == seen.live.work
+    assert list(unseen.events) == list(seen.events)
+    assert unseen.events[-1][0] > 600
+
+
+def test_totals_are_right_while_a_reader_and_the_loop_compete() -> None:
+    feed, done = SessionFeed("one"), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            feed.take_in(7)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for number in range(30_000):
+            feed.on_event(Event(kind="note", tick=number, message="made up"))
+    finally:
+        done.set()
+        reader.join()
+    feed.take_in(100_000)
+    assert all(number == event.tick + 1 for number, event in feed.events)
+    assert feed.events[-1][0] == 30_000

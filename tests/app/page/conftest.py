@@ -53,7 +53,7 @@ class Page:
 
     def __init__(self, folder: Path, num_ticks: int) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.feed = SessionFeed("calm-otter", about={"rates_hz": {"wake": 20.0}}, real_clock=ManualClock())
+        self.feed = SessionFeed("calm-otter", period_ns=lambda: 50_000_000, real_clock=ManualClock())
         self.store = MetricsStore(folder / "store.sqlite")
         self.session = self.store.begin_session()
         writer = self.store.instrument(self.session)

@@ -3,7 +3,7 @@ import { problemsOf, setAlert } from "./live_alert.js";
 import { command, follow, hasToken, keepToken, read, setToken } from "./live_api.js";
 import { clock, count, find, make, number, put } from "./live_format.js";
 import { showHand } from "./live_hand.js";
-import { budgetMillis, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
+import { budgetMillis, forgetEvents, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
 import { LinePlot, markNights } from "./live_plots.js";
 
 const HISTORY_SECS = 10;
@@ -18,6 +18,7 @@ const COHERENCE = [["coherence", "coherence", 0], ["agreement", "agreement", 2],
 let frame = null, isRead = false, knownSleeps = -1, historyProblem = "";
 
 function onFrame(next) {
+  if (frame && next.status.session !== frame.status.session) beginSession();
   frame = next;
   const { status } = frame;
   document.title = `${status.is_paused ? "paused" : status.state}: ${status.name ?? "SAGE"}`;
@@ -45,6 +46,13 @@ function onFrame(next) {
   else if (frame.sleep.num !== knownSleeps) setTimeout(readHistory, SETTLED_SECS * 1000);
   isRead = true;
   knownSleeps = frame.sleep.num;
+}
+
+// The page stays open while a session ends and another begins at its address.
+function beginSession() {
+  forgetEvents();
+  for (const plot of Object.values(plots)) plot.setData([], []);
+  isRead = false;
 }
 
 function showState(state) {

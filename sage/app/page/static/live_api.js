@@ -1,5 +1,6 @@
 // The server's routes. The token comes once in the address (#token=...), is removed from it, and stays in this tab.
 const KEY = "sage-token";
+const AGAIN_MS = 3000;
 
 export function keepToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -27,9 +28,13 @@ async function settled(response) {
   if (!response.ok) throw new Error(body.error?.message ?? `status ${response.status}`);
   return body;
 }
-// EventSource connects again by itself after a break.
+// EventSource connects again by itself after a break, but not after a reply with another status, of a session that
+// starts or has too many connections.
 export function follow(onFrame, onBreak) {
   const source = new EventSource("/api/live");
   source.onmessage = (message) => onFrame(JSON.parse(message.data));
-  source.onerror = onBreak;
+  source.onerror = () => {
+    onBreak();
+    if (source.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS, onFrame, onBreak);
+  };
 }

@@ -11,7 +11,7 @@ function tiles(id, rows) {
   });
 }
 
-export const budgetMillis = (status) => 1000 / (status.rates_hz?.[status.state] ?? NaN);
+export const budgetMillis = (status) => status.budget_ms ?? NaN;
 
 export function showLoop(status) {
   const budget = budgetMillis(status);
@@ -130,6 +130,11 @@ export function showEffectors(status, actions) {
 }
 
 let newest = 0;
+// Another session counts its events from 1.
+export function forgetEvents() {
+  newest = 0;
+  find("event-list").replaceChildren();
+}
 export function showEvents(events) {
   const list = find("event-list");
   for (const event of events) {

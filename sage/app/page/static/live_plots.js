@@ -34,7 +34,7 @@ export class LinePlot {
     this.showValues();
   }
   add(time, values) {
-    if (!this.u || !(time > (this.data[0].at(-1) ?? -1))) return;
+    if (!this.u || document.hidden || !(time > (this.data[0].at(-1) ?? -1))) return;
     this.data[0].push(time);
     this.lines.forEach((line, at) => this.data[at + 1].push(isNumber(values[line.key]) ? values[line.key] : null));
     this.u.setData(this.data);

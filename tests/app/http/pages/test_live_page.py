@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import itertools
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from sage.app.page.server import PageServer
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
-from sage.runtime.report import SleepReport, State, TickReport
+from sage.runtime.report import Event, SleepReport, State, TickReport
 from sage.runtime.scheduling.work_facts import WorkFacts
 
 TOKEN = "a-token-for-the-tests-alone"
@@ -139,8 +141,8 @@ def test_without_the_token_the_page_only_shows(chromium: Any, session: tuple[str
 class Nights:
     """A session of made-up reports, with the verb `night`: each call is followed by a tick in its state."""
 
-    def __init__(self, folder: Path) -> None:
-        self.feed = SessionFeed("calm-otter", about={"name": "made up"})
+    def __init__(self, folder: Path, title: str = "calm-otter") -> None:
+        self.feed = SessionFeed(title, about={"name": "made up"}, period_ns=lambda: 40_000_000)
         self.store = MetricsStore(folder / "store.sqlite")
         self.session = self.store.begin_session()
         self.writer = self.store.instrument(self.session)
@@ -191,6 +193,50 @@ def test_a_night_is_started_and_ended(chromium: Any, tmp_path: Path) -> None:
         chromium.until("document.querySelectorAll('#nights tr').length === 1")
         assert "+12.0% (+7.0% to +17.0%)" in chromium.run(text("#nights tr"))
     assert chromium.complaints == []
+
+
+class Unavailable(http.server.BaseHTTPRequestHandler):
+    """Answers every request with status 503."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.send_header("content-length", "0")
+        self.end_headers()
+        self.server.asked.set()  # type: ignore[attr-defined]
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is printed."""
+
+
+def test_an_open_page_shows_the_session_that_begins_after_another(chromium: Any, tmp_path: Path) -> None:
+    """Also where the stream was refused in between, after which a browser does not connect again itself."""
+
+    def shown(nights: Nights, num_events: int, port: int) -> PageServer:
+        for number in range(num_events):
+            nights.feed.on_event(Event(kind="note", tick=number, message=f"{nights.feed.live.title} {number}"))
+        verbs = {"status": nights.status}
+        endpoints = Endpoints(nights.feed, History(nights.store, nights.session), lambda: verbs)
+        return PageServer(endpoints, TOKEN, wanted=port)
+
+    (tmp_path / "second").mkdir()
+    first, second = Nights(tmp_path), Nights(tmp_path / "second", "brave-heron")
+    with first.store, second.store:
+        with shown(first, 9, 0) as server:
+            chromium.open(f"{server.address}#token={TOKEN}")
+            chromium.until("document.querySelector('#event-list li')")
+            assert "calm-otter 8" in chromium.run(text("#event-list li"))
+            port = server.port
+        chromium.until(f"{text('#state')} === 'no connection'")
+        with http.server.ThreadingHTTPServer(("127.0.0.1", port), Unavailable) as refusing:
+            refusing.asked = threading.Event()  # type: ignore[attr-defined]
+            threading.Thread(target=refusing.serve_forever, daemon=True).start()
+            assert refusing.asked.wait(30)  # type: ignore[attr-defined]
+            refusing.shutdown()
+        with shown(second, 2, port):
+            chromium.until(f"{text('#session')} === 'brave-heron'")
+            chromium.until("document.querySelectorAll('#event-list li').length === 2")
+            assert "brave-heron 1" in chromium.run(text("#event-list li"))
+            chromium.until("document.querySelector('#plot-tick .u-over')")
 
 
 def press(key: str, target: str = "document") -> str:
