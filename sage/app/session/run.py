@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -46,6 +46,7 @@ from sage.app.page.opening import PageOptions, opened_page
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
+from sage.app.session.examining import examine_session
 from sage.app.session.heap import map_large_blocks
 from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
@@ -61,15 +62,10 @@ from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.trace import MessageTrace
 from sage.runtime.report import Event, Instrument, to_plain
-from sage.runtime.solving.examine import examine
 from sage.sensors.contract import SensorError
 
 log = structlog.get_logger("sage.app")
 EXIT_OK, EXIT_FAILED = 0, 1
-#: Held-out puzzles of each level that the summary is of, and real time after which no more are tried.
-NUM_HELD_OUT, HELD_OUT_SECS = 200, 3.0
-#: Episodes of each policy that the loop's is compared with.
-NUM_COMPARED_EPISODES = 100
 NOTHING_ATTACHED = Attachments()
 
 
@@ -142,13 +138,7 @@ def run_session(
         watch = stack.enter_context(closing(Diagnosing(run, config, writer, state_dir=state_dir)))
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
         notices = partial(_notices, control, watch, writer, tracker, attached)
-        feed = SessionFeed(
-            session,
-            about={"name": config.name, "sage": __version__},
-            period_ns=lambda: run.loop.between_ticks.period_ns,
-            notices=notices,
-            mailboxes=run.hub.snapshot,
-        )
+        feed = _feed(session, run, config.name, notices)
         verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, **watch.verbs, **served.verbs}
         verbs["screen"] = screen_verb(feed)
         server = stack.enter_context(ControlServer(state_dir, verbs))
@@ -165,7 +155,7 @@ def run_session(
         service.begin(config.tick)
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
         service.drain(reason)
-        _examine(run, config, summary)
+        examine_session(run, config, summary)
     ending = Ending.of(session, reason, writer.statistics(), keeper)
     _show(summary, ending, state_dir, attached, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
@@ -281,6 +271,16 @@ def _view(session: str, run: Run, notices: Callable[[], tuple[str, ...]], addres
     return view
 
 
+def _feed(session: str, run: Run, name: str, notices: Callable[[], tuple[str, ...]]) -> SessionFeed:
+    return SessionFeed(
+        session,
+        about={"name": name, "sage": __version__},
+        period_ns=lambda: run.loop.between_ticks.period_ns,
+        notices=notices,
+        mailboxes=run.hub.snapshot,
+    )
+
+
 def _tracked(config: SageConfig, state_dir: Path, session: str) -> SessionTracker:
     """The trackers of the session, each in a thread of its own; files in STATE_DIR/trackers/SESSION."""
     about = {"name": config.name, "config_hash": config_hash(config), "sage": __version__}
@@ -341,23 +341,6 @@ def _drawn(view: LiveView) -> Iterator[LiveView]:
             view.close()
         except RuntimeError as error:
             log.error("the live view failed; the session was not affected", error=repr(error.__cause__))
-
-
-def _examine(run: Run, config: SageConfig, summary: SessionSummary) -> None:
-    """For the summary: what environments counted, held-out puzzles of every level that had answers, and
-    policies to compare with.
-    """
-    for each in run.puzzles:
-        summary.note_totals(each.name, each.host.totals())
-    for solver in run.loop.solving.solvers:
-        for level in range(len(solver.levels)):
-            if solver.record.has_begun(level):
-                num, num_solved = examine(
-                    solver, level, config.solving, num=NUM_HELD_OUT, limit_secs=HELD_OUT_SECS
-                )
-                summary.note_held_out(solver.name, level, num, num_solved)
-    for world, make in run.compared:
-        summary.note_baselines(world, make().baselines(NUM_COMPARED_EPISODES))
 
 
 def _num_lost(statistics: StoreStatistics) -> int:

@@ -212,8 +212,9 @@ def test_an_open_page_shows_the_session_that_begins_after_another(chromium: Any,
     """Also where the stream was refused in between, after which a browser does not connect again itself."""
 
     def shown(nights: Nights, num_events: int, port: int) -> PageServer:
+        title = nights.feed.live.title
         for number in range(num_events):
-            nights.feed.on_event(Event(kind="note", tick=number, message=f"{nights.feed.live.title} {number}"))
+            nights.feed.on_event(Event(kind="note", tick=number, message=f"{title} {number}"))
         verbs = {"status": nights.status}
         endpoints = Endpoints(nights.feed, History(nights.store, nights.session), lambda: verbs)
         return PageServer(endpoints, TOKEN, wanted=port)

@@ -1,0 +1,33 @@
+"""What a session's summary states of puzzles that were held out and of policies to compare with.
+
+Invariant: runs after the last tick; effectors are held by then.
+"""
+
+from __future__ import annotations
+
+from sage.app.config.sage_config import SageConfig
+from sage.app.session.build import Run
+from sage.app.session.summary import SessionSummary
+from sage.runtime.solving.examine import examine
+
+#: Held-out puzzles of each level, and real time after which no more are tried.
+NUM_HELD_OUT, HELD_OUT_SECS = 200, 3.0
+#: Episodes of each policy that the loop's is compared with.
+NUM_EPISODES = 100
+
+
+def examine_session(run: Run, config: SageConfig, summary: SessionSummary) -> None:
+    """Note what environments counted, held-out puzzles of every level that had answers, and the episodes of
+    other policies.
+    """
+    for each in run.puzzles:
+        summary.note_totals(each.name, each.host.totals())
+    for solver in run.loop.solving.solvers:
+        for level in range(len(solver.levels)):
+            if solver.record.has_begun(level):
+                num, num_solved = examine(
+                    solver, level, config.solving, num=NUM_HELD_OUT, limit_secs=HELD_OUT_SECS
+                )
+                summary.note_held_out(solver.name, level, num, num_solved)
+    for world, make in run.compared:
+        summary.note_baselines(world, make().baselines(NUM_EPISODES))
