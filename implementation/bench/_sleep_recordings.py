@@ -2,11 +2,13 @@
 
 Nights are due at a quarter, a half and three quarters of a recording, in the loop's own thread; the other arm
 takes as many more steps of practice at the same moments. Both are scored on the last quarter, each reading
-predicted before it is learned.
+predicted before it is learned. A pair of lives is a line of a file, so that a comparison can be continued.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -35,6 +37,7 @@ NUM_NIGHTS = 3
 NUM_RESAMPLES = 1000
 INTERVAL = (0.025, 0.975)
 MIN_SCORED = 20
+NIGHT_COLUMNS = ("outcome", "num_steps", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,73 @@ class Pair:
     practice: Life
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRecord:
+    """What is kept of a pair, in JSON's types.
+
+    errors: of each source scored in both arms, (3, blocks): summed squared errors of persistence, practice,
+    nights.  nights: reports.  practice_steps, cpu_secs: of "nights" and "practice".  seconds, settings: of
+    both lives.
+    """
+
+    recording: str
+    seed: int
+    seconds: float
+    settings: list[str]
+    errors: list[list[list[float]]]
+    nights: list[Any]
+    practice_steps: dict[str, int]
+    cpu_secs: dict[str, float]
+
+    @classmethod
+    def of(cls, recording: str, pair: Pair, seconds: float, settings: Sequence[str]) -> PairRecord:
+        return cls(
+            recording=recording,
+            seed=pair.seed,
+            seconds=seconds,
+            settings=list(settings),
+            errors=[each.tolist() for each in paired_errors(pair)],
+            nights=[to_plain(report) for report in pair.nights.nights],
+            practice_steps={
+                "nights": pair.nights.num_practice_steps,
+                "practice": pair.practice.num_practice_steps,
+            },
+            cpu_secs={"nights": pair.nights.cpu_secs, "practice": pair.practice.cpu_secs},
+        )
+
+
+class PairFile:
+    """Pairs so far, a line of JSON each; None: they are kept in memory alone. A line that a kill cut is left
+    out.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._pairs: list[PairRecord] = []
+        if path is not None and path.exists():
+            text = path.read_text()
+            whole = text[: text.rfind("\n") + 1]
+            if whole != text:
+                path.write_text(whole)
+            self._pairs = [PairRecord(**json.loads(line)) for line in whole.splitlines()]
+
+    def pair(self, name: str, seed: int, settings: Sequence[str], *, is_quick: bool) -> PairRecord:
+        """The one in the file, or a new one. UserError where the recording is absent."""
+        secs = (QUICK_SECONDS if is_quick else SECONDS)[name]
+        for each in self._pairs:
+            wanted = (name, seed, secs, list(settings))
+            if (each.recording, each.seed, each.seconds, each.settings) == wanted:
+                return each
+        found = PairRecord.of(name, live_pair(name, seed, settings, secs), secs, settings)
+        self._pairs.append(found)
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(json.dumps(asdict(found)) + "\n")
+        spent = sum(found.cpu_secs.values())
+        print(f"{name}, seed {seed}: {spent:.0f} CPU seconds", file=sys.stderr, flush=True)
+        return found
+
+
 class _Nights:
     """An instrument that keeps the reports of nights and the number of practice steps."""
 
@@ -72,9 +142,8 @@ class _Nights:
     def on_event(self, event: Event) -> None: ...
 
 
-def live_pair(name: str, seed: int, settings: Sequence[str], *, is_quick: bool) -> Pair:
-    """UserError where the recording is absent."""
-    secs = (QUICK_SECONDS if is_quick else SECONDS)[name]
+def live_pair(name: str, seed: int, settings: Sequence[str], secs: float) -> Pair:
+    """secs: of the recording.  UserError where it is absent."""
     nights = _live(name, seed, settings, secs, extra_steps=None)
     spent = [report.num_steps for report in nights.nights][:NUM_NIGHTS]
     steps = spent + [0] * (NUM_NIGHTS - len(spent))
@@ -146,9 +215,9 @@ class Compared:
     num_sources: int
 
 
-def compare(pairs: Sequence[Pair], generator: np.random.Generator) -> Compared | None:
+def compare(pairs: Sequence[PairRecord], generator: np.random.Generator) -> Compared | None:
     """None where no source was scored often enough."""
-    errors = [_paired_errors(pair) for pair in pairs]
+    errors = [[np.array(source) for source in pair.errors] for pair in pairs]
     if not errors or not all(errors):
         return None
     num_blocks = min(source.shape[1] for each in errors for source in each)
@@ -177,7 +246,7 @@ def _gain(sources: Sequence[np.ndarray], blocks: np.ndarray, of: int, over: int)
     return float(1.0 - np.exp(np.mean(np.log(np.maximum(ratios, 1e-12)))))
 
 
-def _paired_errors(pair: Pair) -> list[np.ndarray]:
+def paired_errors(pair: Pair) -> list[np.ndarray]:
     """For each source scored in both arms, (3, blocks): summed errors of persistence, practice, nights."""
     nights = {stream.source: stream for stream in pair.nights.streams}
     both = [(stream, nights[stream.source]) for stream in pair.practice.streams if stream.source in nights]
@@ -206,7 +275,7 @@ def _paired_errors(pair: Pair) -> list[np.ndarray]:
 
 
 def run_recordings(
-    names: Sequence[str], seeds: Sequence[int], settings: Sequence[str], *, is_quick: bool
+    names: Sequence[str], seeds: Sequence[int], settings: Sequence[str], file: PairFile, *, is_quick: bool
 ) -> tuple[dict[str, Any], list[harness.TextTable]]:
     """Results for the document, and tables."""
     generator = np.random.default_rng(0)
@@ -214,24 +283,21 @@ def run_recordings(
     rows, night_rows = [], []
     for name in names:
         try:
-            pairs = [live_pair(name, seed, settings, is_quick=is_quick) for seed in seeds]
+            pairs = [file.pair(name, seed, settings, is_quick=is_quick) for seed in seeds]
         except UserError as error:
             results[name] = {"missing": str(error)}
             rows.append((f"{name}: {error}", *("-",) * 6))
             continue
         compared = compare(pairs, generator)
-        results[name] = _plain(pairs, compared)
+        results[name] = {
+            "compared": None if compared is None else asdict(compared),
+            "lives": [asdict(pair) for pair in pairs],
+        }
         rows.append(_row(name, pairs, compared))
         night_rows += [
-            (
-                f"{name}, seed {pair.seed}",
-                str(number),
-                report.outcome.value,
-                str(report.num_steps),
-                report.reason,
-            )
+            (f"{name}, seed {pair.seed}", str(number), *(str(night[key]) for key in NIGHT_COLUMNS))
             for pair in pairs
-            for number, report in enumerate(pair.nights.nights, 1)
+            for number, night in enumerate(pair.nights, 1)
         ]
     columns = (
         "recording",
@@ -244,14 +310,14 @@ def run_recordings(
     )
     lives = harness.TextTable(title="Last quarter, after three nights", columns=columns, rows=tuple(rows))
     nights = harness.TextTable(
-        title="Nights", columns=("life", "night", "outcome", "steps", "reason"), rows=tuple(night_rows)
+        title="Nights", columns=("life", "night", *NIGHT_COLUMNS), rows=tuple(night_rows)
     )
     return results, [lives, nights]
 
 
-def _row(name: str, pairs: Sequence[Pair], compared: Compared | None) -> tuple[str, ...]:
+def _row(name: str, pairs: Sequence[PairRecord], compared: Compared | None) -> tuple[str, ...]:
     show = harness.number
-    cpu = f"{np.mean([pair.nights.cpu_secs for pair in pairs]):.0f}"
+    cpu = f"{np.mean([pair.cpu_secs['nights'] for pair in pairs]):.0f}"
     if compared is None:
         return (name, *("-",) * 4, "0", cpu)
     return (
@@ -263,21 +329,3 @@ def _row(name: str, pairs: Sequence[Pair], compared: Compared | None) -> tuple[s
         str(compared.num_sources),
         cpu,
     )
-
-
-def _plain(pairs: Sequence[Pair], compared: Compared | None) -> dict[str, Any]:
-    return {
-        "compared": None if compared is None else asdict(compared),
-        "lives": [
-            {
-                "seed": pair.seed,
-                "nights": [to_plain(report) for report in pair.nights.nights],
-                "practice_steps": {
-                    "nights": pair.nights.num_practice_steps,
-                    "practice": pair.practice.num_practice_steps,
-                },
-                "cpu_secs": {"nights": pair.nights.cpu_secs, "practice": pair.practice.cpu_secs},
-            }
-            for pair in pairs
-        ],
-    }

@@ -30,7 +30,7 @@ import torch
 from _sleep_digits import EPOCHS, make_tasks
 from _sleep_injected import Injected, cut_nights, inject_all
 from _sleep_learners import Learner
-from _sleep_recordings import RECORDINGS, run_recordings
+from _sleep_recordings import RECORDINGS, PairFile, run_recordings
 from _sleep_runs import DER_SLEEP, MEMORIES, Record, run_own, run_peers
 from _sleep_table import Cells, injected_table, make_bars, table_of
 
@@ -67,7 +67,8 @@ def run_nights(arguments: Namespace) -> None:
     if unknown:
         raise SystemExit(f"sleep: --recordings {','.join(unknown)}: give some of {', '.join(RECORDINGS)}")
     seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
-    found, tables = run_recordings(names, seeds, arguments.set, is_quick=arguments.quick)
+    file = PairFile(None if arguments.quick else arguments.runs)
+    found, tables = run_recordings(names, seeds, arguments.set, file, is_quick=arguments.quick)
     results = {"suite": "recordings", "seeds": seeds, "set": arguments.set, "recordings": found}
     whole = harness.document("sleep_recordings", results | {"calibration": harness.calibrate()}, [])
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _sleep_recordings
 import numpy as np
 import pytest
 import sleep
 from _scoring import Stream
-from _sleep_recordings import Life, Pair, compare
+from _sleep_recordings import Life, Pair, PairFile, PairRecord, compare
 
 
 def stream_of(source: str, error: float, *, secs: float = 60.0) -> Stream:
@@ -32,7 +33,7 @@ def stream_of(source: str, error: float, *, secs: float = 60.0) -> Stream:
     )
 
 
-def pair_of(practice: float, nights: float, seed: int = 0) -> Pair:
+def pair_of(practice: float, nights: float, seed: int = 0) -> PairRecord:
     lives = [
         Life(
             streams=tuple(stream_of(source, error) for source in ("a", "b")),
@@ -42,7 +43,8 @@ def pair_of(practice: float, nights: float, seed: int = 0) -> Pair:
         )
         for error in (practice, nights)
     ]
-    return Pair(seed=seed, practice=lives[0], nights=lives[1])
+    pair = Pair(seed=seed, practice=lives[0], nights=lives[1])
+    return PairRecord.of("xio", pair, 60.0, [])
 
 
 @pytest.mark.parametrize(("practice", "nights"), [(0.8, 0.4), (0.4, 0.8), (0.5, 0.5)])
@@ -66,7 +68,36 @@ def test_seeds_that_differ_widen_the_interval() -> None:
 
 def test_without_a_scored_source_there_is_no_figure() -> None:
     nothing = Life(streams=(), nights=(), num_practice_steps=0, cpu_secs=0.0)
-    assert compare([Pair(seed=0, practice=nothing, nights=nothing)], np.random.default_rng(0)) is None
+    pair = PairRecord.of("xio", Pair(seed=0, practice=nothing, nights=nothing), 60.0, [])
+    assert compare([pair], np.random.default_rng(0)) is None
+
+
+def test_a_pair_is_lived_once_and_read_from_its_file_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a kill cut the last line; another setting is another pair."""
+    lived: list[int] = []
+
+    def live_pair(name: str, seed: int, settings: list[str], secs: float) -> Pair:
+        lived.append(seed)
+        lives = [
+            Life(streams=(stream_of("a", error),), nights=(), num_practice_steps=7, cpu_secs=1.5)
+            for error in (0.5, 0.4)
+        ]
+        return Pair(seed=seed, practice=lives[0], nights=lives[1])
+
+    monkeypatch.setattr(_sleep_recordings, "live_pair", live_pair)
+    path = tmp_path / "runs.jsonl"
+    first = [PairFile(path).pair("xio", seed, [], is_quick=False) for seed in (0, 1)]
+    whole = path.read_text()
+    path.write_text(whole[:-9])
+    again = PairFile(path)
+    assert [again.pair("xio", seed, [], is_quick=False) for seed in (0, 1)] == first
+    assert lived == [0, 1, 1]
+    assert path.read_text() == whole
+    again.pair("xio", 0, ["practice.enabled=false"], is_quick=False)
+    again.pair("host", 0, [], is_quick=False)
+    assert lived == [0, 1, 1, 0, 0]
 
 
 def test_an_unknown_recording_is_one_line() -> None:
