@@ -156,9 +156,8 @@ def run_recordings(arguments: Namespace) -> None:
     results = {"suite": "recordings", "arms": ARMS, "errors": found, "calibration": harness.calibrate()}
     tables = [recordings_table(found), harness.bars_table(bars)]
     notes = (__doc__ or "").partition("\n\n")[2]
-    harness.finish(
-        harness.document("fusion_recordings", results, bars), tables, is_saved=arguments.save, notes=notes
-    )
+    bench = f"fusion_recordings_{names[0]}" if len(names) == 1 else "fusion_recordings"
+    harness.finish(harness.document(bench, results, bars), tables, is_saved=arguments.save, notes=notes)
 
 
 def run_host(arguments: Namespace) -> None:
