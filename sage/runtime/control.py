@@ -1,7 +1,8 @@
 """What another thread asks of a running loop: done between two ticks, on the loop's thread.
 
-Invariant: a tick is never interrupted. While the loop is paused, effectors are held and sources are read and
-dropped, so that nothing waits in the mailboxes when it resumes.
+Invariant: a tick is never interrupted; the wait for the next one is, however long it is. While the loop is
+paused, effectors are held and sources are read and dropped, so that nothing waits in the mailboxes when it
+resumes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from sage.mailbox.clock import Clock, ManualClock
 ResultT = TypeVar("ResultT")
 #: Real time between two looks at a paused loop on a simulated clock, which does not move.
 LOOK_SECS = 0.02
+#: Longest real time without a beat in a wait for the next tick.
+BEAT_SECS = 0.5
 
 
 class LoopControl:
@@ -38,7 +41,8 @@ class LoopControl:
         self._mark = mark
         self._asked: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._is_paused = False
-        #: Called on the loop's thread before each tick, and in each period of a pause.
+        self._is_interrupted = False
+        #: Called on the loop's thread before each tick, and at least every BEAT_SECS between two.
         self.beat: Callable[[], None] = lambda: None
 
     @property
@@ -50,6 +54,13 @@ class LoopControl:
         future: Future[ResultT] = Future()
         self._asked.put((future, function))
         return future
+
+    def interrupt(self) -> None:
+        """End the wait for the next tick, this one and all later ones: the loop stops. From any thread, and
+        safe in a signal handler.
+        """
+        self._is_interrupted = True
+        self.ask(lambda: None)
 
     def pause(self) -> bool:
         """On the loop's thread, by `ask`. Whether it was running."""
@@ -79,8 +90,24 @@ class LoopControl:
                 self._do(*self._asked.get(timeout=LOOK_SECS))
         else:
             self._drain()
-            self._clock.wait_until(self._clock.now_ns() + period_ns)
+            self.wait_until(self._clock.now_ns() + period_ns)
         return True
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Wait for the next tick on the loop's clock, on its thread, and do at once what is asked meanwhile.
+        Returns earlier after `interrupt`, and when a pause begins or ends.
+        """
+        if isinstance(self._clock, ManualClock):
+            self._clock.wait_until(deadline_ns)
+            return
+        was_paused = self._is_paused
+        while not self._is_interrupted and self._is_paused == was_paused:
+            left_ns = deadline_ns - self._clock.now_ns()
+            if left_ns <= 0:
+                break
+            with contextlib.suppress(queue.Empty):
+                self._do(*self._asked.get(timeout=min(left_ns * 1e-9, BEAT_SECS)))
+            self.beat()
 
     def _do_asked(self) -> None:
         with contextlib.suppress(queue.Empty):

@@ -159,11 +159,10 @@ class Loop:
                     continue
                 deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.between_ticks.period_ns
                 self.tick()
-                crisis = self.between_ticks.pass_time(self.tick_count, deadline_ns)
-                if crisis:
+                if crisis := self.between_ticks.pass_time(self.tick_count, deadline_ns):
                     self.effector_gate.hold_all()
                     self.stop(f"crisis: {crisis}")
-                self.clock.wait_until(deadline_ns)
+                self.control.wait_until(deadline_ns)
         return self._stop_reason
 
     def observe(self, *instruments: Instrument) -> None:
@@ -180,8 +179,9 @@ class Loop:
         self._emit(kind, message)
 
     def stop(self, reason: str) -> None:
-        """End `run` after the current tick. Safe in a signal handler."""
+        """End `run` after the current tick, from any thread. Safe in a signal handler."""
         self._stop_reason = self._stop_reason or reason
+        self.control.interrupt()
 
     def open(self) -> None:
         """Open the effectors and start the drivers; the run's time starts at 0.

@@ -15,7 +15,6 @@ import structlog
 
 from sage.app.daemon.notify import Notifier
 from sage.app.daemon.states import Lifecycle, ServiceState, Standing
-from sage.runtime.config import TickConfig
 from sage.runtime.report import Event, SleepReport, State, TickReport
 
 log = structlog.get_logger("sage.app")
@@ -61,21 +60,13 @@ class Service:
         self.lifecycle.to(state, reason, is_logged=error is None)  # an error is reported by the command
         self._notifier.close()
 
-    def begin(self, tick: TickConfig) -> None:
-        """The devices are open and the control socket answers. tick: how often `beat` is to be called."""
-        slowest_secs = 1 / min(tick.rate_hz, tick.rest_rate_hz, tick.dream_rate_hz)
-        secs = self._notifier.watchdog_secs
-        if secs is not None and slowest_secs > secs / 2:
-            log.warning(
-                "a period of the tick is longer than half the watchdog's: give a larger WatchdogSec",
-                period_secs=slowest_secs,
-                watchdog_secs=secs,
-            )
+    def begin(self) -> None:
+        """The devices are open and the control socket answers."""
         self.lifecycle.to(ServiceState.RUNNING)
         self._notifier.ready()
 
     def beat(self) -> None:
-        """Before each tick and in each period of a pause, on the loop's thread."""
+        """Before each tick and while the next one is waited for, on the loop's thread."""
         if self._every_ns is None:
             return
         now_ns = self._real_ns()

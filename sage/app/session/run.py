@@ -152,7 +152,7 @@ def run_session(
         ]
         _observe(run, instruments)
         stack.enter_context(_drawn(view))
-        service.begin(config.tick)
+        service.begin()
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
         service.drain(reason)
         examine_session(run, config, summary)

@@ -108,6 +108,23 @@ def test_commands_and_signals_of_a_service(managed: Managed, capsys: pytest.Capt
     assert "reload refused, the old configuration stays" in errors
 
 
+def test_a_tick_every_hundred_seconds_delays_no_command_and_no_stop(managed: Managed) -> None:
+    managed.config.write_text(
+        CONFIG.replace("rate_hz: 50, rest_rate_hz: 50", "rate_hz: 0.01, rest_rate_hz: 0.01")
+    )
+    process = managed.start(watchdog_secs=4.0)
+    for _ in range(3):
+        managed.until("WATCHDOG=1")
+    assert ask(managed.state_dir, "pause") and ask(managed.state_dir, "status")["is_paused"]
+    ask(managed.state_dir, "resume")
+    ask(managed.state_dir, "snapshot")
+    assert not ask(managed.state_dir, "status")["is_paused"]
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(output)["num_ticks"] <= 2
+
+
 @pytest.mark.slow
 def test_a_hung_tick_is_noticed_and_the_session_continues_after_a_restart(managed: Managed) -> None:
     process = managed.start(watchdog_secs=2.0)

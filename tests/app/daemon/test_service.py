@@ -11,7 +11,6 @@ from sage.app.daemon.notify import Notifier
 from sage.app.daemon.service import Service
 from sage.app.daemon.states import TRANSITIONS, Lifecycle, ServiceState
 from sage.errors import InputError
-from sage.runtime.config import TickConfig
 
 
 class Messages(Notifier):
@@ -30,7 +29,7 @@ def test_a_session_goes_through_its_states() -> None:
     now_ns = [0]
     with Service(messages, real_ns=lambda: now_ns[0]) as service:
         assert service.facts()["state"] == "starting"
-        service.begin(TickConfig())
+        service.begin()
         assert messages.sent[-1] == "READY=1"
         service.drain("signal SIGTERM")
         assert "STOPPING=1" in messages.sent
@@ -39,7 +38,7 @@ def test_a_session_goes_through_its_states() -> None:
 
 def test_a_crisis_and_an_exception_are_failures() -> None:
     with Service(Messages()) as service:
-        service.begin(TickConfig())
+        service.begin()
         service.drain("crisis: the disk")
     assert (service.facts()["state"], service.facts()["reason"]) == ("failed", "crisis: the disk")
     with pytest.raises(ValueError, match="no device"), Service(Messages()) as other:
