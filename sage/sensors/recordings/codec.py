@@ -172,16 +172,21 @@ def decode_reading(message: dict[str, Any], *, captured_ns: int, received_ns: in
 
 
 def encode_jpeg(values: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB, or (H, W) gray, as JPEG. Needs the package av."""
+    """(H, W, 3) uint8 RGB, or (H, W) gray, as JPEG. DataError for a size that JPEG does not have, or another
+    error of the encoder: no OSError, which would be one of the disk. Needs the package av.
+    """
     import av
 
     gray = values.ndim == 2 or values.shape[2] == 1
     picture = np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2) if gray else values[..., :3]
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    codec: Any = av.CodecContext.create("mjpeg", "w")
-    codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuvj420p"
-    codec.time_base = Fraction(1, 30)
-    packets = [*codec.encode(frame.reformat(format="yuvj420p")), *codec.encode(None)]
+    try:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        codec: Any = av.CodecContext.create("mjpeg", "w")
+        codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuvj420p"
+        codec.time_base = Fraction(1, 30)
+        packets = [*codec.encode(frame.reformat(format="yuvj420p")), *codec.encode(None)]
+    except (OSError, av.FFmpegError) as error:
+        raise DataError(f"a picture of {values.shape} cannot be stored as JPEG: {error}") from error
     return b"".join(bytes(packet) for packet in packets)
 
 
