@@ -72,6 +72,8 @@ class _Routes:
             last = first
             while (step := await asyncio.to_thread(next, steps, None)) is not None:
                 last = step
+                if await request.is_disconnected():
+                    raise Refusal(HTTPStatus.BAD_REQUEST, "the client disconnected")
             return reply(_plain(asked.prompt, last))
         except InputError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error

@@ -69,5 +69,12 @@ def test_what_is_wrong_is_one_line(said: Any, fault: str, asker: Any) -> None:
     assert fault in found.fault
 
 
+def test_a_generation_ends_when_its_client_is_gone(asker: Any) -> None:
+    reply = asker.ask("POST", "/v1/generate", said={"prompt": "ab", "segments": 1}, hangs_up=True)
+    assert (reply.status, reply.fault) == (400, "the client disconnected")
+    for _ in range(4):  # its place is free again
+        assert asker.ask("POST", "/v1/generate", said={"prompt": "ab", "segments": 1}).status == 200
+
+
 def test_without_a_model_the_remedy_is_shown(caller: Any) -> None:
     assert "sage serve --text RUN" in caller.ask("POST", "/v1/generate", said={"prompt": "x"}).fault
