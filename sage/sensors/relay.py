@@ -34,3 +34,10 @@ class Relay(Effector, Protocol):
         dtype, is a fault of the relay: its device is held in that tick.
         """
         ...
+
+    def discard(self, now_ns: int) -> None:
+        """Propose nothing more that rests on an observation from before `now_ns`: a stop, a pause, a denial or
+        a fault came in between, and what it acts on may have been moved. On the loop's thread; what is in
+        progress is dropped, and so is an answer that arrives later.
+        """
+        ...

@@ -1,6 +1,6 @@
 """The relay of a remote policy: executes its chunks step by step on an effector of the run.
 
-Invariant: every step is an action of its own that the policy gate decides; after `abort` nothing of a chunk
+Invariant: every step is an action of its own that the policy gate decides; after `discard` nothing of a chunk
 whose observation is older is executed, whenever its answer arrives.
 """
 
@@ -116,6 +116,10 @@ class GrootRelay:
             values = self._spec.rest_values()
         return None if values is None else values.astype(np.float32)
 
+    def discard(self, now_ns: int) -> None:
+        with self._lock:
+            self.executor.drop(now_ns)
+
     def open(self) -> None:
         if self._device is not None:
             self._device.open()
@@ -140,8 +144,6 @@ class GrootRelay:
         self._is_held = True
         if self._device is not None:
             self._device.abort()
-        with self._lock:
-            self.executor.drop(self._context.clock.now_ns())
 
     def close(self) -> None:
         self._is_open = False

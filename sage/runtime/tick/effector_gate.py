@@ -88,6 +88,8 @@ class EffectorGate:
         self._stop_lock = threading.Lock()
         #: Of stops so far.
         self.num_stops = 0
+        #: Of stops, and of times that every effector was held: by a release, a pause, the end of a run.
+        self.num_holds = 0
         ends = list(itertools.accumulate((driver.spec.size for driver in self._drivers), initial=0))
         self._parts = tuple(slice(start, stop) for start, stop in itertools.pairwise(ends))
         self.size = ends[-1]
@@ -139,6 +141,8 @@ class EffectorGate:
 
     def hold_all(self) -> None:
         """Hold every effector; one whose abort fails is a fault. On the loop's thread."""
+        with self._stop_lock:
+            self.num_holds += 1
         for driver in self._all:
             self._hold(driver)
 
@@ -150,6 +154,7 @@ class EffectorGate:
         concerned = [driver for driver in self._all if driver.spec.effect not in spares]
         with self._stop_lock:
             self.num_stops += 1
+            self.num_holds += 1
             self._stopped = {**self._stopped, **{driver.spec.name: reason for driver in concerned}}
             if not spares:
                 self.stopped_all = reason

@@ -1,7 +1,8 @@
 """Actions that come from plug-ins, such as a remote policy: asked for in every tick, decided like any other.
 
-Invariant: an effector behind a relay is only called through the gate; without an action it is held. A relay
-that fails, or returns values of another form, is a fault of its own and not of the loop.
+Invariant: an effector behind a relay is only called through the gate; without an action it is held. After a
+stop, a release, a pause, a denial or a fault no action rests on an earlier observation. A relay that fails, or
+returns values of another form, is a fault of its own and not of the loop.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sage.sensors.relay import Relay
 
 #: What proposes these actions, for the policy's rules.
 RELAY_ROLE = "relay"
+#: Decisions after which what the relay had proposed is out of date.
+BREAKS = ("deny", "fault")
 
 
 class Relays:
@@ -31,27 +34,40 @@ class Relays:
         self._relays = {relay.spec.name: relay for relay in relays}
         self._emit = emit
         self._failed: dict[str, str] = {}
+        self._num_holds = 0
 
     def act(self, gate: EffectorGate, situation: Situation) -> tuple[ActionFacts, ...]:
         """One action of each relay that has one; the others are held."""
-        facts = []
-        for name, relay in self._relays.items():
-            try:
-                values = _next_values(relay, situation.now_ns)
-            except Exception as error:  # around a plug-in
-                gate.rest(name)
-                kind = type(error).__name__
-                facts.append(self._fault(name, kind, f"no action: {kind}: {error}"))
-                continue
-            self._failed.pop(name, None)
-            if values is None:
-                gate.rest(name)
-            else:
-                facts.append(gate.submit(name, values, situation, role=RELAY_ROLE)[1])
-        return tuple(facts)
+        is_break, self._num_holds = gate.num_holds != self._num_holds, gate.num_holds
+        found = [self._act(gate, name, situation, is_break) for name in self._relays]
+        return tuple(fact for fact in found if fact is not None)
 
-    def _fault(self, name: str, kind: str, reason: str) -> ActionFacts:
+    def _act(self, gate: EffectorGate, name: str, situation: Situation, is_break: bool) -> ActionFacts | None:
+        relay = self._relays[name]
+        try:
+            if is_break:
+                relay.discard(situation.now_ns)
+            values = _next_values(relay, situation.now_ns)
+        except Exception as error:  # around a plug-in
+            gate.rest(name)
+            return self._fault(name, error)
+        if values is None:
+            self._failed.pop(name, None)
+            gate.rest(name)
+            return None
+        fact = gate.submit(name, values, situation, role=RELAY_ROLE)[1]
+        if fact.decision in BREAKS:
+            try:
+                relay.discard(situation.now_ns)
+            except Exception as error:  # around a plug-in; the effector is held
+                return self._fault(name, error)
+        self._failed.pop(name, None)
+        return fact
+
+    def _fault(self, name: str, error: Exception) -> ActionFacts:
         """An event where the kind of error is new: a text may have a time or a count."""
+        kind = type(error).__name__
+        reason = f"no action: {kind}: {error}"
         if self._failed.get(name) != kind:
             self._failed[name] = kind
             self._emit("fault", reason, name)

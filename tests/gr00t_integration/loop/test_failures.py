@@ -194,37 +194,87 @@ def test_a_stop_drops_the_chunk_in_progress(rig: Any, serve: Any, tiny: Embodime
         release.set()
 
 
+class Late(Switch):
+    """Answers a request for an action only after `release`, once it is broken; `asked` is set meanwhile."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        super().__init__(embodiment, lambda: b"")
+        self.asked, self.release = threading.Event(), threading.Event()
+
+    def __call__(self, data: bytes) -> bytes:
+        if self.is_broken and b"get_action" in data:
+            self.asked.set()
+            self.release.wait(60)
+        return self.service.answer(data)
+
+    def arrives(self) -> None:
+        self.is_broken = False
+        self.release.set()
+
+
 def test_an_answer_that_was_asked_for_before_a_stop_moves_nothing_after_its_release(
     rig: Any, serve: Any, tiny: Embodiment
 ) -> None:
     """The observation was of the arm before the stop; somebody may have moved it by then."""
-    asked, release = threading.Event(), threading.Event()
-    switch = Switch(tiny, lambda: b"")
-
-    def late_answer(data: bytes) -> bytes:
-        if switch.is_broken and b"get_action" in data:
-            asked.set()
-            release.wait(60)
-        return switch.service.answer(data)
-
-    one = rig(serve(answer=late_answer).address, timeout_secs=60)
+    late = Late(tiny)
+    one = rig(serve(answer=late).address, timeout_secs=60)
     try:
         one.tick(6)
-        switch.is_broken = True
+        late.is_broken = True
         one.tick(1, waits=False)
-        assert asked.wait(20)
+        assert late.asked.wait(20)
         one.loop.effector_gate.stop("test")
         gate = one.loop.effector_gate
         assert gate.release(gate.num_stops)
         num_moves = one.moves()
-        switch.is_broken = False
-        release.set()
+        late.arrives()
         one.tick(1)
         assert one.moves() == num_moves
         one.tick(5)
         assert one.moves() > num_moves
     finally:
-        release.set()
+        late.release.set()
+
+
+@pytest.mark.parametrize("how", ["stop", "pause"])
+def test_an_observation_made_during_a_stop_moves_nothing_after_it(
+    how: str, rig: Any, serve: Any, tiny: Embodiment
+) -> None:
+    one = rig(serve(tiny).address)
+    one.tick(6)
+    gate = one.loop.effector_gate
+    if how == "stop":
+        gate.stop("test")
+        one.tick(4)  # policies are asked meanwhile
+        assert gate.release(gate.num_stops)
+    else:
+        one.loop.control.pause()
+        one.loop.control.resume()
+    num_moves = one.moves()
+    one.tick(1)
+    assert one.moves() == num_moves
+    one.tick(5)
+    assert one.moves() > num_moves
+
+
+def test_after_an_idle_tick_the_answer_on_its_way_is_executed(rig: Any, serve: Any, tiny: Embodiment) -> None:
+    """A chunk has ended before the next one arrived: nothing was stopped."""
+    late = Late(tiny)
+    one = rig(serve(answer=late).address, timeout_secs=60, relay={"align": "received"})
+    try:
+        one.tick(6)
+        late.is_broken = True
+        one.tick(1, waits=False)
+        assert late.asked.wait(20)
+        one.tick(12, waits=False)
+        num_moves = one.moves()
+        one.tick(2, waits=False)
+        assert one.moves() == num_moves  # idle
+        late.arrives()
+        one.tick(2)
+        assert one.moves() > num_moves
+    finally:
+        late.release.set()
 
 
 class DecisionLog:

@@ -32,6 +32,10 @@ class Proposing(HoldingEffector):
     def __init__(self, proposed: list[Callable[[], Any]]) -> None:
         super().__init__(SPEC)
         self._proposed = iter(proposed)
+        self.discarded: list[int] = []
+
+    def discard(self, now_ns: int) -> None:
+        self.discarded.append(now_ns)
 
     def attach(self, device: Any) -> None: ...
 
@@ -66,4 +70,35 @@ def test_a_wrong_action_is_a_fault_of_its_relay_and_the_device_is_held(
     assert [fact.is_held for fact in facts] == [False, True, True, False, True]
     assert shown in facts[1].reason
     assert [(kind, source) for kind, _, source in events] == [("fault", "arm")] * 2
+    gate.close()
+
+
+def test_what_was_proposed_before_a_break_is_discarded() -> None:
+    """A stop and its release before the next tick, a stop that lasts, a pause, a fault and a denial; not an
+    idle tick, nor an action that was done.
+    """
+    relay = Proposing([lambda: GOOD, lambda: None, *[lambda: GOOD] * 7])
+    policy = Policy(PolicyConfig(rules=(PolicyRule(decision="allow", min_trust=0.5),)))
+    gate = EffectorGate([], policy, ManualClock(), apart=[relay])
+    gate.open()
+    relays = Relays([relay], lambda *_: None)
+
+    def tick(now_ns: int, trust: float = 1.0) -> str:
+        facts = relays.act(gate, Situation(state=State.WAKE, trust=trust, now_ns=now_ns))
+        return facts[0].decision if facts else "idle"
+
+    assert [tick(1), tick(2), tick(3)] == ["allow", "idle", "allow"]
+    assert relay.discarded == []
+    gate.stop("test")
+    assert gate.release(gate.num_stops)
+    assert tick(4) == "allow"
+    gate.stop("test")
+    assert [tick(5), tick(6)] == ["deny", "deny"]
+    assert gate.release(gate.num_stops)
+    assert tick(7) == "allow"
+    gate.hold_all()
+    assert tick(8) == "allow"
+    assert sorted(set(relay.discarded)) == [4, 5, 6, 7, 8]
+    assert tick(9, trust=0.1) == "deny"
+    assert relay.discarded[-1] == 9
     gate.close()
