@@ -36,8 +36,8 @@ class Relay(Effector, Protocol):
         ...
 
     def discard(self, now_ns: int) -> None:
-        """Propose nothing more that rests on an observation from before `now_ns`: a stop, a pause, a denial or
-        a fault came in between, and what it acts on may have been moved. On the loop's thread; what is in
-        progress is dropped, and so is an answer that arrives later.
+        """Propose nothing more that rests on an observation from before `now_ns`, also where its answer is
+        still to come: a stop, a pause, a denial or a fault came in between, and what it acts on may have been
+        moved. On the loop's thread.
         """
         ...

@@ -41,6 +41,7 @@ class Substitutes:
         self._offsets = np.asarray(offsets, dtype=np.int64)
         size, num = int(self._offsets[-1]), len(is_tested)
         self._is_tested = is_tested & (np.diff(self._offsets) <= rules.MAX_CHANNELS)
+        self._is_tested_channel = np.repeat(self._is_tested, np.diff(self._offsets))
         self.kind = np.zeros(num, dtype=np.int64)
         self.believed = np.zeros(size)
         self._before = np.zeros(size)
@@ -89,8 +90,17 @@ class Substitutes:
         state = (self.kind, self._by_source, self._by_channel, self.believed)
         step(fresh & self._is_tested, estimate, is_defined, self._offsets, *state)
 
-    def raw(self, fresh: np.ndarray, values: np.ndarray) -> Raw | None:
-        """The readings given to `read` last, for the predictor's scores; None while nothing is replaced."""
+    def end(self, is_silent: np.ndarray) -> None:
+        """Replace nothing more of sources that deliver nothing. is_silent: (N,) bool."""
+        for source in np.flatnonzero(is_silent & (self.kind != rules.NONE)):
+            self.kind[source] = rules.NONE
+            own = slice(self._offsets[source], self._offsets[source + 1])
+            self._by_channel[(steps.OFFSET, steps.FIRST), own] = 0.0
+
+    def raw(self, fresh: np.ndarray, values: np.ndarray, last: np.ndarray) -> Raw | None:
+        """The readings given to `read` last, for the predictor's scores; None while nothing is replaced.
+        last: (C,) raw, the newest reading before of sources that are not tested.
+        """
         if not self.is_active:
             return None
         return Raw(
@@ -98,7 +108,7 @@ class Substitutes:
             is_replaced=self.kind != rules.NONE,
             is_repeat=self._by_source[steps.RUN] > 0,
             values=values,
-            before=self._before,
+            before=np.where(self._is_tested_channel, self._before, last),
         )
 
     @property

@@ -160,7 +160,7 @@ def _begin(
                 off = 0.0
             channel_state[OFFSET, channel] = channel_state[FIRST, channel] = off
             channel_state[SUM, channel] = 0.0
-    elif run >= MIN_RUN and source_state[MOVES, source] >= MIN_MOVES:
+    elif MIN_RUN <= run < MAX_FROZEN and source_state[MOVES, source] >= MIN_MOVES:
         repeats = source_state[REPEATS, source]
         share = (1.0 + repeats) / (4.0 + repeats + source_state[MOVES, source])
         is_rare = share < MAX_REPEATS and share**run < FROZEN_ODDS
@@ -190,11 +190,8 @@ def _has_level(first, last, values, prediction, num, square, channel_state):
 def _go_on_frozen(source, kind, source_state):
     """The source moves again, or has stood still for so long that it is believed."""
     source_state[AGE, source] += 1
-    if source_state[RUN, source] == 0:
+    if source_state[RUN, source] == 0 or source_state[AGE, source] >= MAX_FROZEN:
         kind[source] = NONE
-    elif source_state[AGE, source] >= MAX_FROZEN:
-        kind[source] = NONE
-        source_state[REPEATS, source] += source_state[RUN, source]
 
 
 def _go_on_step(source, first, last, values, prediction, kind, jump, source_state, channel_state):
@@ -238,11 +235,13 @@ def correlation_time(channel, variance, channel_state):
 
 
 def _learn(source, first, last, values, prediction, mean, source_state, channel_state):
-    """Learn the usual innovation, its record and the slow mean from a reading that is believed."""
+    """Learn the usual innovation, its record and the slow mean from a reading that is believed; not where the
+    prediction has no recent readings to rest on: at the begin of a run, and after a gap.
+    """
     count = source_state[COUNT, source]
-    if count < FIRST_READING:
+    if source_state[STARTED, source] <= FIRST_READING or source_state[IS_LATE, source]:
         return
-    rate = max(1.0 / (count - FIRST_READING + 1.0), 1.0 / MEMORY)
+    rate = max(1.0 / max(count - FIRST_READING + 1.0, 1.0), 1.0 / MEMORY)
     for channel in range(first, last):
         off = values[channel] - prediction[channel]
         record = RECORD_FORGETTING * channel_state[RECORD, channel]

@@ -93,6 +93,8 @@ class Fusion:
     def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
         """Observe, score and compare. noise: (N,) each source's normal mean squared innovation."""
         met = self._observe(gathered, scene.chosen)
+        if self.substitutes.is_active:
+            self.substitutes.end(~scene.usable)
         scores, learned = self._meet(met, gathered.captured_ns)
         is_new_scale = self._refreeze(tick)
         z, deltas, skip = self.predictor.standardised()
@@ -165,7 +167,7 @@ class Fusion:
         """
         predictor, moments = self.predictor, self.predictor.scale.arrays[:3]
         believed = self.substitutes.read(met, self._values, captured_ns, predictor.prediction, moments)
-        raw = self.substitutes.raw(met, self._values)
+        raw = self.substitutes.raw(met, self._values, predictor.last)
         if raw is None:
             predictor.release()
             return predictor.meet(met, believed, captured_ns), met

@@ -1,8 +1,8 @@
 """Actions that come from plug-ins, such as a remote policy: asked for in every tick, decided like any other.
 
 Invariant: an effector behind a relay is only called through the gate; without an action it is held. After a
-stop, a release, a pause, a denial or a fault no action rests on an earlier observation. A relay that fails, or
-returns values of another form, is a fault of its own and not of the loop.
+stop, a release, a pause, a denial or a fault no action rests on an earlier observation. A relay that fails,
+or returns values of another form, is a fault of its own and not of the loop.
 """
 
 from __future__ import annotations

@@ -42,12 +42,19 @@ class Played:
     """kinds: (T, 3).  predicted: (T, 3 x CHANNELS) by "as the one before"."""
 
     def __init__(
-        self, values: np.ndarray, substitutes: Substitutes, times_ns: np.ndarray | None = None
+        self,
+        values: np.ndarray,
+        substitutes: Substitutes,
+        times_ns: np.ndarray | None = None,
+        *,
+        first: float | None = None,
     ) -> None:
+        """first: what is predicted before the first reading; None: that reading."""
         fresh, defined = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
         times = np.arange(len(values)) * PERIOD_NS if times_ns is None else times_ns
         self.kinds, self.predicted = np.zeros((len(values), 3), dtype=int), np.zeros_like(values)
-        last, mean, square = values[0].copy(), np.zeros(values.shape[1]), np.zeros(values.shape[1])
+        last = values[0].copy() if first is None else np.full(values.shape[1], first)
+        mean, square = np.zeros(values.shape[1]), np.zeros(values.shape[1])
         for row, reading in enumerate(values):
             self.predicted[row] = last
             captured = np.full(3, times[row], dtype=np.int64)
@@ -183,11 +190,71 @@ def test_records_are_restored_and_nothing_is_replaced_in_another_run() -> None:
     records = (steps.RECORD, steps.USUAL, steps.SLOW_SQUARE)
     for row in records:
         assert np.array_equal(second.state()["by_channel"][row], first.state()["by_channel"][row])
-    later = 100.0 + returning(5)[:100]  # another place: its first readings do not follow from the last ones
-    assert not Played(later, second).kinds.any()
+    later = 100.0 + returning(5)  # another place: its first readings do not follow from the last ones
+    assert not Played(later[:100], second).kinds.any()
+
+
+def test_a_jump_is_found_in_a_run_that_continues_from_a_snapshot() -> None:
+    """Its first reading is predicted from nothing, and is no record of an innovation."""
+    first, second = substitutes(), substitutes()
+    Played(1000.0 + returning(0), first, first=0.0)
+    second.load_state(first.state())
+    found = Played(1000.0 + spoil(returning(5), "bias"), second, first=0.0)
+    assert np.flatnonzero(found.kinds[:, 0])[0] == FAULT_AT
+    assert not found.kinds[:, 1:].any()
+
+
+def test_the_first_reading_after_a_gap_is_no_record() -> None:
+    values, times = returning(0)[:301], np.arange(301) * PERIOD_NS
+    values[300] += 50.0  # the world went on in the gap
+    times[300] += 100 * PERIOD_NS
+    each = substitutes()
+    Played(values, each, times)
+    assert each.state()["by_channel"][steps.RECORD].max() < 10.0
+
+
+def test_an_old_source_that_stands_still_is_believed_after_a_bounded_time_too() -> None:
+    each = substitutes()
+    Played(returning(0), each)
+    state = each.state()
+    state["by_source"][steps.MOVES] = 1e6
+    each.load_state(state)
+    values = returning(1)
+    values = np.concatenate([values, *[values] * 3])
+    values[FAULT_AT:, VICTIM] = values[FAULT_AT, VICTIM]
+    held = np.flatnonzero(Played(values, each).kinds[:, 0])
+    assert held.tolist() == list(range(FAULT_AT + rules.MIN_RUN, FAULT_AT + rules.MIN_RUN + rules.MAX_FROZEN))
+
+
+def test_a_source_that_falls_silent_is_replaced_no_more() -> None:
+    each = substitutes()
+    Played(spoil(returning(0), "bias")[: FAULT_AT + 10], each)
+    assert each.is_active
+    each.end(np.array([False, True, True]))
+    assert each.is_active
+    each.end(np.array([True, False, False]))
+    assert not each.is_active
+    values = np.full(3 * CHANNELS, 7.0)
+    read = each.read(
+        np.ones(3, dtype=bool), values, np.full(3, 10**12), values, (np.ones(6), np.zeros(6), np.ones(6))
+    )
+    assert np.array_equal(read, values)
 
 
 def test_an_older_snapshot_leaves_no_record() -> None:
     each = substitutes()
     each.load_state({})
     assert not each.state()["by_channel"].any()
+
+
+def test_a_source_that_is_not_tested_is_scored_over_its_own_last_reading() -> None:
+    each = Substitutes(np.arange(4) * CHANNELS, np.array([True, True, False]))
+    each.kind[0] = rules.STEP
+    fresh, nothing = np.ones(3, dtype=bool), np.zeros(3 * CHANNELS)
+    for reading in (5.0, 6.0):
+        last = np.full(3 * CHANNELS, reading - 1.0)
+        each.read(fresh, np.full(3 * CHANNELS, reading), np.zeros(3, dtype=np.int64), last, (nothing,) * 3)
+    each.kind[0] = rules.STEP
+    raw = each.raw(fresh, np.full(3 * CHANNELS, 6.0), last=np.full(3 * CHANNELS, 4.5))
+    assert raw is not None
+    assert raw.before.tolist() == [5.0] * (2 * CHANNELS) + [4.5] * CHANNELS
