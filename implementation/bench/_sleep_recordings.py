@@ -65,7 +65,7 @@ class PairRecord:
 
     errors: of each source scored in both arms, (3, blocks): summed squared errors of persistence, practice,
     nights.  nights: reports.  practice_steps, cpu_secs: of "nights" and "practice".  seconds, settings: of
-    both lives.
+    both lives.  commit: of the code.
     """
 
     recording: str
@@ -76,6 +76,7 @@ class PairRecord:
     nights: list[Any]
     practice_steps: dict[str, int]
     cpu_secs: dict[str, float]
+    commit: str = ""
 
     @classmethod
     def of(cls, recording: str, pair: Pair, seconds: float, settings: Sequence[str]) -> PairRecord:
@@ -91,12 +92,13 @@ class PairRecord:
                 "practice": pair.practice.num_practice_steps,
             },
             cpu_secs={"nights": pair.nights.cpu_secs, "practice": pair.practice.cpu_secs},
+            commit=harness.commit(),
         )
 
 
 class PairFile:
     """Pairs so far, a line of JSON each; None: they are kept in memory alone. A line that a kill cut is left
-    out.
+    out. SystemExit for a file of another kind. Pairs of another commit are used and named on stderr.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -107,7 +109,12 @@ class PairFile:
             whole = text[: text.rfind("\n") + 1]
             if whole != text:
                 path.write_text(whole)
-            self._pairs = [PairRecord(**json.loads(line)) for line in whole.splitlines()]
+            try:
+                self._pairs = [PairRecord(**json.loads(line)) for line in whole.splitlines()]
+            except (TypeError, ValueError) as error:
+                raise SystemExit(
+                    f"sleep: --runs {path}: no pairs of lives ({error}): give another file"
+                ) from None
 
     def pair(self, name: str, seed: int, settings: Sequence[str], *, is_quick: bool) -> PairRecord:
         """The one in the file, or a new one. UserError where the recording is absent."""
@@ -115,6 +122,8 @@ class PairFile:
         for each in self._pairs:
             wanted = (name, seed, secs, list(settings))
             if (each.recording, each.seed, each.seconds, each.settings) == wanted:
+                if each.commit != harness.commit():
+                    print(f"{name}, seed {seed}: of commit {each.commit or 'unknown'}", file=sys.stderr)
                 return each
         found = PairRecord.of(name, live_pair(name, seed, settings, secs), secs, settings)
         self._pairs.append(found)

@@ -19,7 +19,7 @@ ResultT = TypeVar("ResultT")
 #: Real time between two looks at a paused loop on a simulated clock, which does not move.
 LOOK_SECS = 0.02
 #: Longest real time without a beat in a wait for the next tick.
-BEAT_SECS = 0.5
+BEAT_SECS = 0.1
 
 
 class LoopControl:
@@ -42,6 +42,7 @@ class LoopControl:
         self._asked: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._is_paused = False
         self._is_interrupted = False
+        self._is_due = False
         #: Called on the loop's thread before each tick, and at least every BEAT_SECS between two.
         self.beat: Callable[[], None] = lambda: None
 
@@ -61,6 +62,10 @@ class LoopControl:
         """
         self._is_interrupted = True
         self.ask(lambda: None)
+
+    def hurry(self) -> None:
+        """End the wait for the next tick, for a change of its period. On the loop's thread, by `ask`."""
+        self._is_due = True
 
     def pause(self) -> bool:
         """On the loop's thread, by `ask`. Whether it was running."""
@@ -93,16 +98,18 @@ class LoopControl:
             self.wait_until(self._clock.now_ns() + period_ns)
         return True
 
-    def wait_until(self, deadline_ns: int) -> None:
+    def wait_until(self, deadline_ns: int, end_ns: int | None = None) -> None:
         """Wait for the next tick on the loop's clock, on its thread, and do at once what is asked meanwhile.
-        Returns earlier after `interrupt`, and when a pause begins or ends.
+        Returns earlier after `interrupt` or `hurry`, when a pause begins or ends, and on a real clock at the
+        end of the run, `end_ns`.
         """
         if isinstance(self._clock, ManualClock):
             self._clock.wait_until(deadline_ns)
             return
-        was_paused = self._is_paused
-        while not self._is_interrupted and self._is_paused == was_paused:
-            left_ns = deadline_ns - self._clock.now_ns()
+        until_ns = deadline_ns if end_ns is None else min(deadline_ns, end_ns)
+        was_paused, self._is_due = self._is_paused, False
+        while not self._is_interrupted and not self._is_due and self._is_paused == was_paused:
+            left_ns = until_ns - self._clock.now_ns()
             if left_ns <= 0:
                 break
             with contextlib.suppress(queue.Empty):

@@ -146,7 +146,6 @@ class Loop:
         Returns the reason. num_ticks: that many more, "ticks".  until_ns: on the loop's clock, "time".
         Without a limit the run ends with `stop`, when every recording has ended, or with a crisis.
         """
-        deadline_ns = self.clock.now_ns()
         last_tick = None if num_ticks is None else self.tick_count + num_ticks
         with ExitStack() as stack:
             stack.callback(self.effector_gate.hold_all)
@@ -157,12 +156,12 @@ class Loop:
                     return "time"
                 if self.control.step(self.between_ticks.period_ns):
                     continue
-                deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.between_ticks.period_ns
+                deadline_ns = self.clock.now_ns() + self.between_ticks.period_ns
                 self.tick()
                 if crisis := self.between_ticks.pass_time(self.tick_count, deadline_ns):
                     self.effector_gate.hold_all()
                     self.stop(f"crisis: {crisis}")
-                self.control.wait_until(deadline_ns)
+                self.control.wait_until(deadline_ns, until_ns)
         return self._stop_reason
 
     def observe(self, *instruments: Instrument) -> None:

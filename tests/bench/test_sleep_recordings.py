@@ -100,6 +100,13 @@ def test_a_pair_is_lived_once_and_read_from_its_file_afterwards(
     assert lived == [0, 1, 1, 0, 0]
 
 
+def test_a_file_of_another_kind_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"way": "naive"}\n')
+    with pytest.raises(SystemExit, match="no pairs of lives"):
+        PairFile(path)
+
+
 def test_an_unknown_recording_is_one_line() -> None:
     ran = subprocess.run(
         [sys.executable, sleep.__file__, "--suite", "recordings", "--recordings", "boat"],

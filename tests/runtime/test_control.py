@@ -73,3 +73,24 @@ def test_an_interrupt_ends_this_wait_and_later_ones() -> None:
     thread.join(20)
     assert spent
     control.wait_until(clock.now_ns() + HOUR_NS)
+
+
+def test_a_change_of_the_period_ends_the_wait_and_not_the_next_one() -> None:
+    clock = RealClock()
+    control = LoopControl(clock, hold=lambda: None, drain=lambda: None, mark=lambda: None)
+    thread, spent = waiting(control, clock)
+    control.ask(control.hurry)
+    thread.join(20)
+    assert spent
+    thread, spent = waiting(control, clock)
+    assert control.ask(lambda: 7).result(timeout=20) == 7
+    assert thread.is_alive()
+    control.interrupt()
+    thread.join(20)
+
+
+def test_the_end_of_a_run_ends_the_wait() -> None:
+    clock = RealClock()
+    control = LoopControl(clock, hold=lambda: None, drain=lambda: None, mark=lambda: None)
+    now_ns = clock.now_ns()
+    control.wait_until(now_ns + HOUR_NS, now_ns + 1_000_000)

@@ -1,7 +1,7 @@
 """The service around a session: its state, the watchdog, the status line.
 
-Invariant: WATCHDOG=1 is sent by the loop's thread alone, once a tick at most, so that a tick that hangs is
-noticed. A pause and a crisis send it too: they are no hang.
+Invariant: WATCHDOG=1 is sent by the loop's thread alone, before ticks and between them, so that a tick that
+hangs is noticed. A pause and a crisis send it too: they are no hang.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ class ServiceVerbs:
 
     def _apply(self, outcome: Reloaded) -> None:
         self._loop.between_ticks.reconfigure(outcome.config)
+        self._loop.control.hurry()
         self._config = outcome.config
         text = ", ".join(f"{key}={value}" for key, value in outcome.changed.items())
         self._loop.note("reload", text)

@@ -67,8 +67,10 @@ class SessionFeed:
     def take_in(self, max_items: int = _INBOX) -> bool:
         """Add up to `max_items` of the waiting reports; whether more are waiting."""
         with self.lock:
-            for _ in range(min(max_items, len(self._inbox))):
+            for _ in range(max_items):
                 with self._inbox_lock:  # what was skipped is older than what is waiting
+                    if not self._inbox:
+                        return False
                     skipped, item = self._skipped, self._inbox.popleft()
                     if skipped.has_any:
                         self._skipped = LiveTotals()
@@ -89,11 +91,10 @@ class SessionFeed:
 
     def _put(self, item: TickReport | SleepReport | Event) -> None:
         """On the loop's thread, which alone adds."""
-        if len(self._inbox) >= _INBOX:
-            with self._inbox_lock:
-                if len(self._inbox) >= _INBOX:
-                    self._skipped.take(self._inbox.popleft())
-        self._inbox.append(item)
+        with self._inbox_lock:
+            if len(self._inbox) >= _INBOX:
+                self._skipped.take(self._inbox.popleft())
+            self._inbox.append(item)
 
     def _take(self, item: TickReport | SleepReport | Event) -> None:
         self.live.take(item)

@@ -185,7 +185,7 @@ def encode_jpeg(values: np.ndarray) -> bytes:
         codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuvj420p"
         codec.time_base = Fraction(1, 30)
         packets = [*codec.encode(frame.reformat(format="yuvj420p")), *codec.encode(None)]
-    except (OSError, av.FFmpegError) as error:
+    except (OSError, ValueError, TypeError, av.FFmpegError) as error:
         raise DataError(f"a picture of {values.shape} cannot be stored as JPEG: {error}") from error
     return b"".join(bytes(packet) for packet in packets)
 

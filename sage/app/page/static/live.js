@@ -2,15 +2,17 @@
 import { problemsOf, setAlert } from "./live_alert.js";
 import { command, follow, hasToken, keepToken, read, setToken } from "./live_api.js";
 import { clock, count, find, make, number, put } from "./live_format.js";
-import { showHand } from "./live_hand.js";
+import { forgetHand, showHand } from "./live_hand.js";
 import { budgetMillis, forgetEvents, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
 import { LinePlot, markNights } from "./live_plots.js";
 
 const HISTORY_SECS = 10;
 // A night that ended is in the store, and no longer hidden by a shared reply, after this time.
 const SETTLED_SECS = 2.5;
+const CURVE = { low: 0, high: 100, show: (value) => `${value.toFixed(0)}%` };
+const CURVE_NOTE = find("curve-note").textContent;
 const plots = {
-  curve: new LinePlot("curve", { low: 0, high: 100, show: (value) => `${value.toFixed(0)}%` }),
+  curve: new LinePlot("curve", CURVE),
   tick: new LinePlot("tick", { low: 0, show: (value) => `${number(value, 1)} ms` }),
   coherence: new LinePlot("coherence", { high: 1, show: (value) => number(value) }),
 };
@@ -51,6 +53,10 @@ function onFrame(next) {
 // The page stays open while a session ends and another begins at its address.
 function beginSession() {
   forgetEvents();
+  forgetHand();
+  markNights([]);
+  Object.assign(plots.curve.options, CURVE);
+  put(find("curve-note"), CURVE_NOTE);
   for (const plot of Object.values(plots)) plot.setData([], []);
   isRead = false;
 }

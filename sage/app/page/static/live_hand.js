@@ -3,6 +3,14 @@ import { drawn, find, make, number, percent, count } from "./live_format.js";
 
 let pinned = null;  // the step that the reader chose, null for the newest
 let shownKey = "";
+const EMPTY = find("hand").cloneNode(true);
+
+// Another session has puzzles of its own, or none.
+export function forgetHand() {
+  pinned = null;
+  shownKey = "";
+  find("hand").replaceChildren(...EMPTY.cloneNode(true).childNodes);
+}
 
 export function showHand(streams, worlds) {
   const stream = streams?.find((each) => each.current) ?? streams?.[0];
