@@ -128,6 +128,12 @@ class DeviceCross:
         self._reach.copy_(MAX_DEVIATIONS * scale)
         self._gain.copy_(gain * scale[:, None] * inverse_scale)
 
+    def rescale(self, ratio: Tensor) -> None:
+        """Change the channels' units by `ratio` (C,), old over new."""
+        self._sum.mul_(ratio[:, None] * ratio)
+        if self._num_updates:
+            self.refactor()
+
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All that `learn` and `refactor` change, in place."""

@@ -83,6 +83,9 @@ def test_a_state_goes_from_one_class_to_the_other_and_back() -> None:
     cross.load_state(plain.state())
     again = CrossPredictor(OFFSETS, is_compiled=False)
     again.load_state(cross.state())
+    ratio = generator.uniform(0.5, 2, len(given[0]))
+    again.rescale(ratio)
+    cross.rescale(tensor(ratio))
     for z in given[85:110]:
         expected = again.judge(z, np.ones(5), all_present, np.full(5, 0.2))
         found = cross.judge(*(tensor(each) for each in (z, np.ones(5), all_present, np.full(5, 0.2))))

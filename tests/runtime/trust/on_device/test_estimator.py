@@ -192,3 +192,6 @@ def test_wrong_shapes_and_types_are_named() -> None:
         device.update(tensors(stream(np.random.default_rng(0), 7, 1)[0]))
     with pytest.raises(InputError, match=r"alpha is \(7,\): give \(3,\)"):
         device.load_state(TrustEstimator(7, TrustConfig(), is_compiled=False).state())
+    groups = DeviceTrust(3, TrustConfig(), num_groups=2)
+    with pytest.raises(InputError, match=r"alpha is \(4, 3\): give \(2, 3\)"):
+        groups.load_state(DeviceTrust(3, TrustConfig(), num_groups=4).state())
