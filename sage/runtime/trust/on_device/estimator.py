@@ -205,8 +205,8 @@ class DeviceTrust:
             given = torch.as_tensor(np.asarray(state[name]), dtype=kept.dtype, device=self._device)
             if len(self._shape) == 2 and given.dim() == kept.dim() - 1:
                 given = given.unsqueeze(-2)
-            ones = (1,) * (kept.dim() - 1)
-            if given.shape not in (kept.shape, (*ones, kept.shape[-1])):
+            one_group = (*kept.shape[:-2], 1, kept.shape[-1]) if len(self._shape) == 2 else kept.shape
+            if given.shape not in (kept.shape, one_group):
                 raise InputError(f"{name} is {tuple(np.shape(state[name]))}: give {tuple(kept.shape)}")
             kept.copy_(given.expand_as(kept))
 
