@@ -31,8 +31,10 @@ from sage.runtime.report import Event, SleepReport, TickReport, to_plain
 RECORDINGS = ("flight", "xio", "host")
 SECONDS = {"flight": 5.5, "xio": 135.0, "host": 600.0}
 QUICK_SECONDS = {"flight": 2.0, "xio": 4.0, "host": 20.0}
-#: A flight of a few seconds has no blocks of five: shorter ones, and more of them, are examined there.
+#: Recordings of seconds and minutes have too few blocks of five seconds: shorter ones, and more of them, are
+#: examined there. A flight of a few seconds is too short for that, too.
 OF_FLIGHT = ("sleep.enabled=true", "sleep.block_secs=0.4", "sleep.examined_fraction=0.25")
+OPTIONS = {"flight": OF_FLIGHT, "xio": ("sleep.block_secs=1", "sleep.examined_fraction=0.3"), "host": ()}
 NUM_NIGHTS = 3
 NUM_RESAMPLES = 1000
 INTERVAL = (0.025, 0.975)
@@ -119,6 +121,7 @@ class PairFile:
     def pair(self, name: str, seed: int, settings: Sequence[str], *, is_quick: bool) -> PairRecord:
         """The one in the file, or a new one. UserError where the recording is absent."""
         secs = (QUICK_SECONDS if is_quick else SECONDS)[name]
+        settings = [*OPTIONS[name], *settings]
         for each in self._pairs:
             wanted = (name, seed, secs, list(settings))
             if (each.recording, each.seed, each.seconds, each.settings) == wanted:
@@ -165,7 +168,7 @@ def _live(
     """extra_steps: of practice at the moment of each night, instead of nights."""
     started, part = time.process_time(), secs / (NUM_NIGHTS + 1)
     schedule = [f"seed={seed}", "sleep.where=inline", f"sleep.first_after_secs={part}"]
-    schedule += [f"sleep.every_secs={part}", *(OF_FLIGHT if name == "flight" else ()), *settings]
+    schedule += [f"sleep.every_secs={part}", *settings]
     if extra_steps is not None:
         schedule.append("sleep.enabled=false")
     events: list[PredictionScored] = []
