@@ -14,14 +14,13 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def interrupt():
-    """A signal whose handler raises, as for Ctrl-C, shortly after the call that waits."""
+    """Call it: a signal follows 50 ms later, whose handler raises, as for Ctrl-C."""
 
     def raise_it(*_):
         raise Interrupted
 
     before = signal.signal(signal.SIGALRM, raise_it)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    yield
+    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.05)
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     signal.signal(signal.SIGALRM, before)
 
@@ -105,20 +104,20 @@ def test_a_busy_thread_beside_it_does_not_stop_delivery(make_focus, publish):
         _join(hog)
 
 
-@pytest.mark.usefixtures("interrupt")
-def test_an_interrupt_ends_a_waiting_receive(make_focus):
+def test_an_interrupt_ends_a_waiting_receive(make_focus, interrupt):
     box = make_focus()
     with pytest.raises(Interrupted):
+        interrupt()
         box.receive(timeout_secs=30.0)
     with pytest.raises(MailboxEmpty):
         box.receive(timeout_secs=0.0)
 
 
-@pytest.mark.usefixtures("interrupt")
-def test_an_interrupt_ends_a_waiting_pop(make_ring, records):
+def test_an_interrupt_ends_a_waiting_pop(make_ring, records, interrupt):
     ring = make_ring()
     reader = ring.subscribe()
     with pytest.raises(Interrupted):
+        interrupt()
         reader.pop_many(1, timeout_secs=30.0)
     ring.push(records(0, 1))
     assert len(reader.pop_many(1)) == 1
