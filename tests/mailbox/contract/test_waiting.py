@@ -14,13 +14,18 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def interrupt():
-    """Call it: a signal follows 50 ms later, whose handler raises, as for Ctrl-C."""
+    """Calls a function; a signal whose handler raises, as for Ctrl-C, comes 50 ms after its begin."""
 
     def raise_it(*_):
         raise Interrupted
 
     before = signal.signal(signal.SIGALRM, raise_it)
-    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    def interrupted(call):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        call()
+
+    yield interrupted
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     signal.signal(signal.SIGALRM, before)
 
@@ -107,8 +112,7 @@ def test_a_busy_thread_beside_it_does_not_stop_delivery(make_focus, publish):
 def test_an_interrupt_ends_a_waiting_receive(make_focus, interrupt):
     box = make_focus()
     with pytest.raises(Interrupted):
-        interrupt()
-        box.receive(timeout_secs=30.0)
+        interrupt(lambda: box.receive(timeout_secs=30.0))
     with pytest.raises(MailboxEmpty):
         box.receive(timeout_secs=0.0)
 
@@ -117,8 +121,7 @@ def test_an_interrupt_ends_a_waiting_pop(make_ring, records, interrupt):
     ring = make_ring()
     reader = ring.subscribe()
     with pytest.raises(Interrupted):
-        interrupt()
-        reader.pop_many(1, timeout_secs=30.0)
+        interrupt(lambda: reader.pop_many(1, timeout_secs=30.0))
     ring.push(records(0, 1))
     assert len(reader.pop_many(1)) == 1
 

@@ -171,11 +171,14 @@ def test_an_interrupted_wait_can_be_taken_up_again(shared):
     def interrupt(*_):
         raise InterruptedError
 
+    def wait():
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        shared.wait()
+
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         with pytest.raises(InterruptedError):
-            shared.wait()
+            wait()
     finally:
         signal.signal(signal.SIGALRM, before)
     threading.Timer(0.02, shared.open).start()

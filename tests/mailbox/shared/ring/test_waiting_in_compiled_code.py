@@ -53,12 +53,15 @@ def test_a_signal_handler_ends_the_wait(create: Callable[..., SharedPeripheral],
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
+    def wait() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        reader.pop_many(1, timeout_secs=60.0, spin_secs=spin_secs)
+
     reader = create().subscribe()
     previous = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
-            reader.pop_many(1, timeout_secs=60.0, spin_secs=spin_secs)
+            wait()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, previous)
