@@ -81,9 +81,9 @@ class LoopControl:
             self._mark()
         return was_paused
 
-    def step(self, period_ns: int) -> bool:
+    def step(self, period_ns: int, end_ns: int | None = None) -> bool:
         """Between two ticks, on the loop's thread: do what was asked. True where no tick may follow: one
-        period of a pause has passed.
+        period of a pause has passed, or on a real clock the run ends, at `end_ns`.
         """
         self.beat()
         self._do_asked()
@@ -95,7 +95,7 @@ class LoopControl:
                 self._do(*self._asked.get(timeout=LOOK_SECS))
         else:
             self._drain()
-            self.wait_until(self._clock.now_ns() + period_ns)
+            self.wait_until(self._clock.now_ns() + period_ns, end_ns)
         return True
 
     def wait_until(self, deadline_ns: int, end_ns: int | None = None) -> None:

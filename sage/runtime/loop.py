@@ -154,7 +154,7 @@ class Loop:
                     return "ticks"
                 if until_ns is not None and self.clock.now_ns() >= until_ns:
                     return "time"
-                if self.control.step(self.between_ticks.period_ns):
+                if self.control.step(self.between_ticks.period_ns, until_ns):
                     continue
                 deadline_ns = self.clock.now_ns() + self.between_ticks.period_ns
                 self.tick()

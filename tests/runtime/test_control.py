@@ -94,3 +94,10 @@ def test_the_end_of_a_run_ends_the_wait() -> None:
     control = LoopControl(clock, hold=lambda: None, drain=lambda: None, mark=lambda: None)
     now_ns = clock.now_ns()
     control.wait_until(now_ns + HOUR_NS, now_ns + 1_000_000)
+
+
+def test_the_end_of_a_run_ends_the_wait_of_a_pause() -> None:
+    clock = RealClock()
+    control = LoopControl(clock, hold=lambda: None, drain=lambda: None, mark=lambda: None)
+    control.ask(control.pause)
+    assert control.step(HOUR_NS, clock.now_ns() + 1_000_000)
