@@ -92,6 +92,7 @@ def test_lists_and_name_errors_load_no_torch(command: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.torch
 def test_one_sudoku_is_solved_without_numba_and_without_the_compiler_of_torch() -> None:
     puzzle = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
     code = (

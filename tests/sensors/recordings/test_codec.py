@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,6 @@ def test_an_error_of_the_encoder_is_not_taken_for_one_of_the_disk(monkeypatch: p
     def refuses(*_: object) -> None:
         raise OSError(5, "input/output error")
 
-    monkeypatch.setattr(av.CodecContext, "create", refuses)
+    monkeypatch.setattr(av, "CodecContext", SimpleNamespace(create=refuses))
     with pytest.raises(DataError, match="input/output error"):
         encode_jpeg(np.zeros((4, 4, 3), dtype=np.uint8))

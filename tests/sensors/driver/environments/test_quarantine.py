@@ -36,7 +36,7 @@ def test_an_action_changes_the_world_and_its_readings_arrive(
         action = rig.act(0.5)
         assert not action.is_held
         np.testing.assert_array_equal(action.values, [0.5])
-    rig.poll_until(lambda: len(rig.values["reset"]) == 6)
+    rig.poll_until(lambda: all(len(rig.values[name]) == 6 for name in ("count", "reward", "reset")))
     assert [float(value[0]) for value in rig.values["count"]] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
     assert [float(value[0]) for value in rig.values["reward"]] == [0.0, 0.5, 0.5, 0.5, 0.5, 0.5]
     assert [float(value[0]) for value in rig.values["reset"]] == [0, 0, 0, 0, 0, 1]
