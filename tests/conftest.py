@@ -16,6 +16,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,9 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != RO
 # A background job of a shell ignores Ctrl-C, one under nohup ignores a hang-up, and so do their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# No test asserts a time: the first call of a compiled function takes seconds.
+hypothesis.settings.register_profile("sage", deadline=None)
+hypothesis.settings.load_profile("sage")
 
 
 class NoTorch:
