@@ -7,6 +7,7 @@ nothing. NaN before the first full window of ticks. Invariant: the loop does not
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -79,22 +80,39 @@ class CoherenceMeter:
         moving = states - states.mean(axis=0)
         moving /= np.maximum(np.linalg.norm(moving, axis=-1, keepdims=True), 1e-9)
         weight = trust[always] / max(trust[always].sum(), 1e-12)
-        observed = _mean_cosine(moving, weight)
-        generator = np.random.default_rng(0)  # fixed: the shifts are part of the estimator
-        window, num_present = moving.shape[:2]
-        nulls = []
-        for _ in range(NUM_SHIFTS):
-            shifts = generator.integers(window // 8, window - window // 8, num_present)
-            index = (np.arange(window)[:, None] + np.cumsum(shifts)[None, :]) % window
-            nulls.append(_mean_cosine(moving[index, np.arange(num_present)], weight))
-        return observed, float(np.mean(nulls))
+        return _mean_cosines(moving, weight)
 
 
-def _mean_cosine(unit: np.ndarray, weight: np.ndarray) -> float:
-    """Mean over ticks of the weighted mean cosine over pairs i != j, from unit vectors (W, n, D)."""
-    total = np.einsum("wnd,n->wd", unit, weight)
-    own = np.einsum("wnd,n->w", unit**2, weight**2)
+def _mean_cosines(unit: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Mean over ticks of the weighted mean cosine over pairs i != j of unit vectors (W, n, D), and the same
+    as a mean over the shifts.
+
+    By Parseval's theorem: the sum over ticks of |sum_i w_i u_i|^2 is that over frequencies, where a shift in
+    time is a factor. What a source has in common with itself does not change by a shift.
+    """
     pairs = 1 - float((weight**2).sum())
     if pairs <= 1e-12:
-        return math.nan
-    return float((((total**2).sum(axis=-1) - own) / pairs).mean())
+        return math.nan, math.nan
+    window, num = unit.shape[:2]
+    own = float((np.einsum("wnd,wnd->n", unit, unit) * weight**2).sum()) / window
+    spectrum = np.fft.rfft(unit * weight[:, None], axis=0)  # (F, n, D)
+    parts = np.matmul(_phases(window, num), spectrum)  # (F, 1 + shifts, D)
+    power = parts.real**2 + parts.imag**2
+    twice = np.full(len(spectrum), 2.0)  # each frequency stands for its negative too
+    twice[0] = 1.0
+    if window % 2 == 0:
+        twice[-1] = 1.0
+    squares = np.einsum("f,fsd->s", twice, power) / window**2  # mean over ticks
+    cosines = (squares - own) / pairs
+    return float(cosines[0]), float(cosines[1:].mean())
+
+
+@lru_cache(maxsize=4)
+def _phases(window: int, num: int) -> np.ndarray:
+    """(F, 1 + NUM_SHIFTS, n) factors of the shifts of n sources; the first ones are 1, without a shift."""
+    generator = np.random.default_rng(0)  # fixed: the shifts are part of the estimator
+    shifts = generator.integers(window // 8, window - window // 8, (NUM_SHIFTS, num))
+    shifts = np.concatenate([np.zeros((1, num), dtype=np.int64), np.cumsum(shifts, axis=1)])
+    frequency = np.arange(window // 2 + 1)[:, None, None]
+    phases: np.ndarray = np.exp(2j * np.pi / window * (frequency * shifts[None] % window))
+    return phases

@@ -59,6 +59,7 @@ class CrossPredictor:
         self._is_witness = np.ones(num_sources, dtype=bool) if is_witness is None else is_witness
         self._source = np.repeat(np.arange(num_sources), self._sizes)
         self._same_source = self._source[:, None] == self._source[None, :]
+        self._blocks = _blocks(self._offsets)
         self._forgetting = forgetting
         self._min_shrinkage = min_shrinkage
         self._every = every
@@ -172,8 +173,10 @@ class CrossPredictor:
         correlation *= 1 - shrinkage
         np.fill_diagonal(correlation, 1.0)
         precision = np.linalg.inv(correlation)
-        own = np.where(self._same_source, precision, 0.0)  # block diagonal, P_ii
-        gain = -np.linalg.solve(own, np.where(self._same_source, 0.0, precision))
+        gain = np.where(self._same_source, 0.0, precision)
+        for block in self._blocks:
+            own = precision[block[:, :, None], block[:, None, :]]  # (sources, k, k), P_ii
+            gain[block] = -np.matmul(np.linalg.inv(own), gain[block])
         scale = deviation / np.sqrt(
             np.maximum(self._weight, 1e-9)
         )  # of z; a channel that is rarely present explains little
@@ -189,3 +192,12 @@ class CrossPredictor:
         self.num_updates = int(state["num_updates"])
         if self.num_updates:
             self._refactor()
+
+
+def _blocks(offsets: np.ndarray) -> list[np.ndarray]:
+    """The channels of the sources of k channels, (sources, k), for each k that occurs."""
+    sizes = np.diff(offsets)
+    return [
+        offsets[:-1][sizes == size][:, None] + np.arange(size)[None, :]
+        for size in np.unique(sizes[sizes > 0])
+    ]

@@ -63,3 +63,32 @@ def test_chance_agreement_is_subtracted():
     assert facts.coherence < 0.5, "without the subtraction it is 0.8"
     above_chance = max(facts.agreement - facts.agreement_null, 0.0) / (1 - facts.agreement_null)
     assert facts.coherence == pytest.approx(math.sqrt(above_chance * facts.correctness))
+
+
+@pytest.mark.parametrize("window", [32, 33])
+def test_agreement_and_its_chance_level_equal_the_sums_over_pairs_and_shifts(window: int) -> None:
+    generator = np.random.default_rng(3)
+    meter = CoherenceMeter(5, 4, window=window, every=1)
+    trust = np.array([0.9, 0.2, 0.5, 1.0, 0.7])
+    states = generator.normal(size=(window, 5, 4)).astype(np.float32)
+    states[:, 1] += states[:, 0]
+    for row in states:
+        facts = meter.update(row, np.ones(5, dtype=bool), np.ones(5), trust, 0.5, 1.0)
+    unit = states - states.mean(axis=0)
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
+    weight = trust / trust.sum()
+
+    def mean_cosine(start: np.ndarray) -> float:
+        """start: (5,) the tick at which each source begins, around the window."""
+        found = 0.0
+        for i in range(5):
+            for j in range(5):
+                if i != j:
+                    turned = [np.roll(unit[:, k], -start[k], axis=0) for k in (i, j)]
+                    found += weight[i] * weight[j] * float((turned[0] * turned[1]).sum()) / window
+        return found / (1 - float((weight**2).sum()))
+
+    shifts = np.random.default_rng(0).integers(window // 8, window - window // 8, (16, 5))
+    assert facts.agreement == pytest.approx(mean_cosine(np.zeros(5, dtype=int)), abs=1e-6)
+    nulls = [mean_cosine(np.cumsum(each)) for each in shifts]
+    assert facts.agreement_null == pytest.approx(float(np.mean(nulls)), abs=1e-6)
