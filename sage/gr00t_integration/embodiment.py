@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sage.errors import DataError, InputError
+from sage.plain_yaml import load_plain
 from sage.user_file import read_user_text
 
 SHIPPED = Path(__file__).parent / "embodiments"
@@ -123,7 +124,7 @@ def load_embodiment(name_or_path: str | Path, base_dir: Path | None = None) -> E
             f"embodiment {name_or_path}: no such file or name: give a YAML file or one of {known}"
         )
     try:
-        data: Any = yaml.safe_load(read_user_text(path))
+        data: Any = load_plain(read_user_text(path))
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     try:

@@ -102,5 +102,8 @@ def _child(value: Any, key: str | int) -> Any:
 
 
 def _shorten(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of over 4,300 digits, also inside a list
+        text = "a number of too many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

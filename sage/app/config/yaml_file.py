@@ -15,6 +15,7 @@ import yaml
 
 from sage.app.terminal.errors import UserError
 from sage.errors import DataError
+from sage.plain_yaml import PlainLoader
 from sage.user_file import read_user_text
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class YamlDocument:
         return self.source
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2's numbers and without aliases, which can expand a small file without limit."""
+class _Loader(PlainLoader):
+    """PlainLoader with YAML 1.2's floats and without aliases, which can expand a small file without limit."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -64,7 +65,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in PlainLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 

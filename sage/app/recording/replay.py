@@ -27,6 +27,7 @@ from sage.app.session.build import Run
 from sage.app.terminal.errors import UserError
 from sage.errors import DataError, SageError
 from sage.mailbox.clock import Clock
+from sage.plain_yaml import load_plain
 from sage.runtime.report import Event, Instrument, SleepReport, TickReport
 from sage.sensors.contract import EffectorSpec
 from sage.sensors.recordings.codec import SPEC_KEY, effector_spec, plain_spec
@@ -203,7 +204,7 @@ def _document(config: SageConfig, path: Path) -> YamlDocument:
 
 def _config_of(text: str, path: Path) -> SageConfig:
     try:
-        data = yaml.safe_load(text)
+        data = load_plain(text)
         if not isinstance(data, dict):
             raise DataError("not a mapping")
         return build_config(YamlDocument(source=str(path), data=data))

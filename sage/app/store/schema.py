@@ -19,6 +19,7 @@ from sage.app.store.boards import BOARD_TABLE
 from sage.app.store.episodes import EPISODE_TABLE
 from sage.app.store.page_checks import merge
 from sage.app.terminal.errors import UserError
+from sage.plain_yaml import load_plain
 
 SCHEMA_VERSION = 6
 APPLICATION_ID = 0x53414745  # "SAGE"
@@ -297,7 +298,7 @@ def _version(connection: sqlite3.Connection) -> int:
 def _temporal_in(config: str) -> list[str]:
     """Names of the sources of kind clock or memory in a session's configuration (YAML)."""
     try:
-        sensors = yaml.safe_load(config)["sensors"]
+        sensors = load_plain(config)["sensors"]
         return [entry["name"] for entry in sensors if entry["kind"] in ("clock", "memory")]
     except (yaml.YAMLError, KeyError, TypeError):
         return []

@@ -29,6 +29,7 @@ from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.saved_model import SavedModel
 from sage.hrm_core.checkpoint.weights_file import read_tensors
 from sage.hrm_core.config.model import ModelConfig, Positions, TokenFront
+from sage.plain_yaml import load_plain
 from sage.user_file import read_user_text
 
 log = logging.getLogger(__name__)
@@ -310,8 +311,8 @@ def _read_settings(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        settings = yaml.safe_load(read_user_text(path))
-    except (yaml.YAMLError, DataError, RecursionError) as error:
+        settings = load_plain(read_user_text(path))
+    except (yaml.YAMLError, DataError) as error:
         raise CheckpointError(f"{path}: not YAML: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(settings, Mapping) or not isinstance(settings.get("arch", {}), Mapping):
         raise CheckpointError(

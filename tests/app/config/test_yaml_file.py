@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sage.app.config.yaml_file import parse_value, parse_yaml, read_yaml
 from sage.app.terminal.errors import UserError
+from sage.plain_yaml import load_plain
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,8 @@ from sage.app.terminal.errors import UserError
         ("e5", "e5"),
         ("1e", "1e"),
         ("[1, 2e-1]", [1, 0.2]),
+        ("2026-11-29", "2026-11-29"),
+        ("2026-13-45", "2026-13-45"),
         ("", None),
     ],
 )
@@ -84,3 +88,22 @@ def test_no_code_is_run_by_a_tag() -> None:
 def test_an_alias_is_refused_before_it_can_grow() -> None:
     with pytest.raises(UserError, match="alias"):
         parse_yaml("a: &a [1]\nb: [*a, *a]\n", "file")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("9" * 6000, "a number of 6000 digits"),
+        ("0x" + "f" * 6000, "a number of 6002 digits"),
+        ("!!timestamp 2026-13-45", "month must be in 1..12"),
+        ("!!binary é", "cannot be encoded|failed to"),
+    ],
+    ids=["decimal", "hexadecimal", "timestamp", "binary"],
+)
+def test_what_cannot_be_a_value_is_named_with_its_line(text: str, problem: str) -> None:
+    with pytest.raises(UserError, match=f"f.yaml:2: not YAML .*({problem})"):
+        parse_yaml(f"a: 1\nb: {text}\n", "f.yaml")
+    with pytest.raises(UserError, match="not a YAML value"):
+        parse_value(text)
+    with pytest.raises(yaml.YAMLError):
+        load_plain(f"b: {text}")
