@@ -131,6 +131,8 @@ def run_session(
         _linked(control, service, served)
         attached.prepare(config, run, clock, stack)
         _open(run)
+        if keeper is not None:
+            keeper.begin()
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)

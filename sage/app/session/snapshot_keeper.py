@@ -61,6 +61,7 @@ class SnapshotKeeper:
         self._journal: MemoryJournal | None = None
         self._writing: threading.Thread | None = None
         self._written_tick = -1
+        self._loaded_ns = 0  # on the loop's clock
         self._bytes_at_snapshot = 0
         self._sequence = 0
         self._reported = ""
@@ -90,6 +91,7 @@ class SnapshotKeeper:
         self._loop = loop
         self._written_tick = loop.tick_count
         path = self._journal_home / f"{snapshot_key(loop)}.sqlite"
+        self._loaded_ns = self._clock.now_ns()
         recovered = recover(self._home, path, loop, epoch_ns=self._wall_ns())
         self._sequence = recovered.sequence
         self._journal = MemoryJournal(
@@ -101,6 +103,11 @@ class SnapshotKeeper:
             wall_ns=self._wall_ns,
         )
         return recovered.message
+
+    def begin(self) -> None:
+        """Call once the loop is open, which may take long: from then on the run counts its time."""
+        assert self._loop is not None
+        self._loop.memory_writer.memory.postpone_start(self._loop.epoch_ns - self._loaded_ns)
 
     def on_tick(self, report: TickReport) -> None:
         self._report_change()

@@ -200,6 +200,10 @@ class HMemory:
         self._shift_times(-(newest_ns if elapsed_ns is None else max(elapsed_ns, newest_ns)))
         self.begin_episodes()
 
+    def postpone_start(self, by_ns: int) -> None:
+        """The run starts `by_ns` later than was assumed when its memories were loaded: they are older."""
+        self._shift_times(-by_ns)
+
     def begin_episodes(self) -> None:
         """Number the episodes of a new run after those in the stores."""
         self._num_episodes = max(int(store.origins.episodes.max()) for store in self.stores.values())

@@ -87,7 +87,13 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Life]]:
     """A run of two synthetic sensors in a folder. since_secs: its start on the wall clock."""
     lives: list[Life] = []
 
-    def started(home: Path = tmp_path / "state", *, since_secs: float = 0.0, first_secs: float = 2.0) -> Life:
+    def started(
+        home: Path = tmp_path / "state",
+        *,
+        since_secs: float = 0.0,
+        first_secs: float = 2.0,
+        opening_secs: float = 0.0,
+    ) -> Life:
         clock = ManualClock()
         config = build_config(YamlDocument(data=SETTINGS, source="test"))
         run = build_run(config, clock, directory=tmp_path / "sleep")
@@ -100,7 +106,9 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Life]]:
         )
         life = Life(run=run, keeper=keeper, outcome=keeper.attach(run.loop), events=[])
         lives.append(life)
+        clock.wait_until(clock.now_ns() + int(opening_secs * 1e9))
         run.open()
+        keeper.begin()
         run.loop.observe(keeper, life)
         return life
 
@@ -177,6 +185,28 @@ def test_a_run_of_a_run_of_a_run_continues(begin, tmp_path: Path) -> None:
     times = later.run.loop.memory_writer.memory.replay.times_ns / 1e9
     assert set((times // 100).astype(int).tolist()) == {-3, -2, -1}
     assert -300 < times.min() < times.max() < -90
+
+
+def test_the_wall_time_of_a_memory_does_not_depend_on_how_long_sensors_take_to_open(
+    begin, tmp_path: Path
+) -> None:
+    def walls(life: Life, since_secs: float) -> np.ndarray:
+        loop = life.run.loop
+        return np.sort(loop.memory_writer.memory.replay.times_ns + loop.epoch_ns + int(since_secs * 1e9))
+
+    life = begin(first_secs=1)
+    life.tick(100)
+    life.settle()
+    stored = walls(life, 0)
+    home = killed(life, tmp_path)
+    for generation in range(1, 3):
+        later = begin(home, since_secs=60 * generation, first_secs=0.05, opening_secs=5)
+        assert np.array_equal(walls(later, 60 * generation), stored)
+        later.tick(4)
+        later.settle()
+        assert later.keeper.num_written
+        stored = walls(later, 60 * generation)
+        home = killed_copy(later, home, tmp_path / f"{generation}")
 
 
 def test_snapshots_follow_their_schedule(begin) -> None:
