@@ -68,14 +68,15 @@ def remove_partials(folder: Path) -> int:
     num = 0
     for path in folder.glob(".*.*.partial"):
         pid = path.name.removesuffix(".partial").rpartition(".")[2]
-        if pid.isdecimal() and not _is_running(int(pid)):
+        if pid.isdecimal() and not is_running(int(pid)):
             with suppress(OSError):
                 path.unlink()
                 num += 1
     return num
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number, of any user."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

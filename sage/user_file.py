@@ -23,3 +23,12 @@ def decode_user_text(data: bytes, name: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 at byte {error.start}: save it as UTF-8") from None
+
+
+def describe_json_error(error: Exception) -> str:
+    """Why a text is not JSON, in one line: of what json.loads raises."""
+    if isinstance(error, RecursionError):
+        return "lists or objects are nested too deeply"
+    if "integer string conversion" in str(error):  # Python names a setting of its own as the remedy
+        return "a number has over 4,300 digits"
+    return " ".join(str(error).split())[:120]

@@ -10,12 +10,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sage.errors import InputError
 from sage.sensors.limits import EffectorLimits
 
 DriverMode = Literal["auto", "inline", "thread"]
+MAX_NAME = 128
 
 
 class DeviceConfig(BaseModel):
@@ -33,6 +34,18 @@ class DeviceConfig(BaseModel):
             return data
         kind = data.get("kind", cls.model_fields["kind"].default)
         return {**data, "name": kind} if isinstance(kind, str) else data
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_of_a_file(cls, name: str) -> str:
+        """Files and topics are named after a device."""
+        if len(name) > MAX_NAME or name.startswith(".") or not name.isprintable() or {*name} & {"/", "\\"}:
+            shown = name if len(name) <= MAX_NAME else f"{name[:60]}..."
+            raise InputError(
+                f"name is {shown!r}: give up to {MAX_NAME} printable characters without / and \\, and no dot"
+                " in front"
+            )
+        return name
 
 
 class SupervisedConfig(DeviceConfig):

@@ -22,12 +22,23 @@ def test_a_sensor_without_a_name_is_called_after_its_kind() -> None:
         ({"kind": "host"}, "kind"),
         ({"cycles_secs": (1.0, -2.0)}, "cycles_secs"),
         ({"name": ""}, "name"),
+        ({"name": "../../x"}, "without / and"),
+        ({"name": "a\\b"}, "without / and"),
+        ({"name": "a\nb"}, "printable"),
+        ({"name": ".."}, "no dot in front"),
+        ({"name": "x" * 129}, "up to 128"),
         ({"backoff_secs": 5, "max_backoff_secs": 1}, "max_backoff_secs"),
     ],
 )
 def test_an_error_in_a_config_has_its_key(given: dict[str, object], where: str) -> None:
     with pytest.raises(ValidationError, match=where):
         ClockConfig.model_validate(given)
+
+
+def test_a_shape_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at most 67,108,864 elements"):
+        SyntheticConfig(shape=(100_000, 100_000))
+    assert SyntheticConfig(shape=(8192, 8192)).shape == (8192, 8192)
 
 
 def test_a_config_cannot_be_changed() -> None:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from sage.app.http.replies import Refusal
 from sage.errors import InputError
+from sage.user_file import describe_json_error
 
 
 async def read_json_object(request: Request) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
         fields = json.loads(body, parse_constant=refuse_constant)
         json.dumps(fields, ensure_ascii=False).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError) as error:
-        message = f"the body is not JSON: {str(error)[:120]}"
+        message = f"the body is not JSON: {describe_json_error(error)}"
         raise Refusal(HTTPStatus.BAD_REQUEST, message) from error
     if not isinstance(fields, dict):
         raise Refusal(HTTPStatus.BAD_REQUEST, 'the body is not an object: send {"puzzle": "..."}')

@@ -39,8 +39,8 @@ def describe_os_error(error: OSError) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Did Python, NumPy or torch fail to allocate memory? torch raises a RuntimeError."""
-    reason = str(error)
-    return isinstance(error, MemoryError) or "can't allocate memory" in reason or "out of memory" in reason
+    reasons = "can't allocate memory", "out of memory", "Storage size calculation overflowed"
+    return isinstance(error, MemoryError) or any(reason in str(error) for reason in reasons)
 
 
 @contextmanager

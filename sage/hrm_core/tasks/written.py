@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sage.errors import InputError
+from sage.user_file import describe_json_error
 
 #: Longer literals are not parsed: a list of 10,000 puzzles of 900 cells is below it.
 _MAX_LITERAL_CHARACTERS = 16_000_000
@@ -45,7 +46,7 @@ def literal_of(text: str) -> Any | None:
         try:
             value = parse(stripped)
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
-            problem = problem or str(error)
+            problem = problem or describe_json_error(error)
             continue
         if isinstance(value, dict):
             value = next((value[key] for key in _COLUMNS if key in value), None)

@@ -7,14 +7,16 @@ another program, or of a newer version, is refused before anything is written. I
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
+from sage.durable import is_running
 from sage.errors import DataError
 from sage.memory.stores.journal_pages import PAGE_BYTES, find_rows
 from sage.memory.stores.journal_row import ROW_VERSION, StoredRow, encode_stored
@@ -193,11 +195,16 @@ def _opened_apart(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _copied(path: Path) -> Iterator[Path]:
-    """A copy of the file and its log until exit: in the folder for temporary files, or else beside it."""
+    """A copy of the file and its log until exit: in the folder for temporary files, or else beside it.
+
+    Copies that killed processes have left are deleted first: they have memories that may be forgotten since.
+    """
     for home in (None, path.parent):
+        _remove_copies(Path(home or gettempdir()))
         with ExitStack() as stack:
             try:
-                folder = stack.enter_context(TemporaryDirectory(dir=home, prefix=COPY_PREFIX))
+                prefix = f"{COPY_PREFIX}{os.getpid()}-"
+                folder = stack.enter_context(TemporaryDirectory(dir=home, prefix=prefix))
                 copy = Path(folder) / path.name
                 shutil.copyfile(path, copy)
                 shutil.copyfile(_log_of(path), _log_of(copy))
@@ -207,6 +214,13 @@ def _copied(path: Path) -> Iterator[Path]:
                 raise
             yield copy
             return
+
+
+def _remove_copies(home: Path) -> None:
+    for folder in home.glob(f"{COPY_PREFIX}*-*"):
+        pid = folder.name.removeprefix(COPY_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _log_of(path: Path) -> Path:

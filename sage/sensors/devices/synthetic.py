@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
@@ -30,6 +30,7 @@ from sage.sensors.devices.fault_schedule import FaultConfig, FaultSchedule
 #: Noise is drawn once, this many elements at most, and reused in turn, so that a reading depends on no other.
 MAX_NOISE_ELEMENTS = 1 << 20
 MAX_NOISE_ROWS = 4096
+MAX_ELEMENTS = 1 << 26  # of a reading: 256 MiB
 
 
 class SyntheticConfig(SensorConfig):
@@ -56,6 +57,13 @@ class SyntheticConfig(SensorConfig):
     noise_std: float = Field(0.05, ge=0)
     num_readings: int | None = Field(None, ge=1)
     faults: tuple[FaultConfig, ...] = ()
+
+    @field_validator("shape")
+    @classmethod
+    def _fits_memory(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise InputError(f"shape is {list(shape)}: give at most {MAX_ELEMENTS:,} elements")
+        return shape
 
     @model_validator(mode="after")
     def _nan_needs_floats(self) -> SyntheticConfig:

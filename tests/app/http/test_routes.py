@@ -109,6 +109,11 @@ def test_what_is_not_json_is_refused(body: bytes, caller: Any) -> None:
     assert (found.status, found.json["error"]["code"]) == (400, "bad_request")
 
 
+def test_a_number_of_too_many_digits_is_named(caller: Any) -> None:
+    found = caller.ask("POST", "/v1/solve", parts=[b'{"seed": ' + b"9" * 5000 + b"}"])
+    assert (found.status, found.fault) == (400, "the body is not JSON: a number has over 4,300 digits")
+
+
 def test_another_content_type_is_refused(caller: Any) -> None:
     headers = {
         "host": "localhost",

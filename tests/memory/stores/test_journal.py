@@ -313,6 +313,22 @@ def test_reading_changes_no_file_and_reads_the_same_again(killed: Path, log: str
     assert contents.is_intact == (log != "damaged")
 
 
+def test_copies_that_killed_processes_left_are_deleted(
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import os; print(os.getpid())"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    home = tmp_path / "temporary"
+    for name in (f".journal-{ended}-a", f".journal-{os.getpid()}-b", ".journal-other"):
+        (home / name).mkdir(parents=True)
+        (home / name / "key.sqlite").write_bytes(b"memories")
+    monkeypatch.setattr("tempfile.tempdir", str(home))
+    assert ids(killed)
+    assert {each.name for each in home.iterdir()} == {f".journal-{os.getpid()}-b", ".journal-other"}
+
+
 def test_a_file_that_was_cut_while_it_was_made_is_an_empty_journal(path: Path) -> None:
     path.parent.mkdir()
     connection = sqlite3.connect(path)

@@ -7,7 +7,7 @@ Invariant: the same results as `commensurable.steps` to rounding.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from sage.runtime.trust.commensurable.steps import (
     MIN_LIKELIHOOD,
     NUM_ROUNDS,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Limits that keep powers and quotients finite: of float64 those of `commensurable.steps`.
 UNLIMITED_32, MAX_LOG_ODDS_32, MIN_LIKELIHOOD_32 = 1e30, 80.0, 1e-37
