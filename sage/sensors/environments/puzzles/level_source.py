@@ -29,7 +29,7 @@ class LevelSource:
     """
 
     def __init__(self, config: LevelConfig, *, index: int, seed: int, base_dir: Path) -> None:
-        self.task = _task(config, index)
+        self.task = _task(config)
         self._name = config.name or _name(config, self.task)
         self._config = config
         self._entropy = (seed, index)
@@ -68,11 +68,11 @@ class LevelSource:
         return held_out.take(slice(num))
 
 
-def _task(config: LevelConfig, index: int) -> Task:
+def _task(config: LevelConfig) -> Task:
     try:
         task = make_task(config.task, **config.options)
     except SageError as error:
-        raise InputError(f"level {config.name or index + 1}: {error}") from error
+        raise InputError(str(error)) from error
     for name in ("sample", "held_out", "verify"):
         if not hasattr(task, name):
             raise InputError(f"task {config.task}: it has no method {name}: give a task of the catalogue")
