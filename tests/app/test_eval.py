@@ -178,6 +178,7 @@ def test_training_on_what_is_evaluated_is_an_error(
         (["--segments", "1,x"], "give whole numbers with commas"),
         (["--segments", "0"], "each from 1 to 4096"),
         (["--segments", "99999999999999999999"], "each from 1 to 4096"),
+        (["--num", "99999999999999999"], "'--num': Input should be less than or equal to 10000000"),
         (["--option", "size"], "give KEY=VALUE"),
         (["--submission", "/nowhere/at/all.json"], "no folder /nowhere/at: create it first"),
         (["--all", "--task", "sudoku"], "--all: judges each model on its own task"),

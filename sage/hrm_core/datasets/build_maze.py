@@ -93,10 +93,15 @@ def _joined(parts: list[Examples]) -> Examples:
 def _load_csv(file: Path) -> Examples:
     """Columns question and answer, size * size symbols of "# SGo" each."""
     reader = csv.DictReader(io.StringIO(read_user_text(file), newline=""))
-    columns = list(reader.fieldnames or ())
-    if not {"question", "answer"} <= set(columns):
-        raise DataError(f"{file}: its columns are {columns}: give the columns question and answer")
-    rows = [(row["question"] or "", row["answer"] or "") for row in reader]
+    try:
+        columns = list(reader.fieldnames or ())
+        if not {"question", "answer"} <= set(columns):
+            raise DataError(f"{file}: its columns are {columns}: give the columns question and answer")
+        rows = [(row["question"] or "", row["answer"] or "") for row in reader]
+    except csv.Error as error:
+        raise DataError(
+            f"{file}: line {reader.reader.line_num}: {error}: correct or remove the line"
+        ) from None
     if not rows:
         raise DataError(f"{file}: no mazes: give at least one row")
     length = len(rows[0][0])

@@ -13,6 +13,8 @@ from sage.errors import InputError
 
 OptimizerKind = Literal["adam_atan2", "muon", "adamw"]
 MatmulKind = Literal["highest", "high", "medium"]
+#: Of learning rates and weight decays: their products with each other and with a weight fit float32.
+LARGEST_RATE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +43,23 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         kinds = get_args(OptimizerKind)
         require(self.kind in kinds, "optimizer.kind", self.kind, f"give one of {', '.join(kinds)}")
-        for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay", "warmup_steps"):
+        for name in (
+            "lr",
+            "rest_lr",
+            "puzzle_lr",
+            "weight_decay",
+            "rest_weight_decay",
+            "puzzle_weight_decay",
+        ):
             value = getattr(self, name)
-            require(0 <= value < inf, f"optimizer.{name}", value, "give a finite number, 0 or more")
-        for name in ("rest_lr", "rest_weight_decay"):
-            value = getattr(self, name)
-            is_met = value is None or 0 <= value < inf
-            require(is_met, f"optimizer.{name}", value, "give a finite number, 0 or more")
+            is_met = 0 <= value <= LARGEST_RATE if value is not None else name.startswith("rest_")
+            require(is_met, f"optimizer.{name}", value, f"give a number from 0 to {LARGEST_RATE:,}")
+        require(
+            0 <= self.warmup_steps < inf,
+            "optimizer.warmup_steps",
+            self.warmup_steps,
+            "give a finite number, 0 or more",
+        )
         for name in ("momentum", "min_lr_ratio"):
             require(
                 0 <= getattr(self, name) <= 1,

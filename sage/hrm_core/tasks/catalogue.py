@@ -14,8 +14,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from sage.errors import InputError
+from sage.errors import InputError, SageError
 from sage.hrm_core.tasks.contract import Task
+from sage.hrm_core.tasks.options import checked_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +94,19 @@ def make_task(name: str, **options: Any) -> Task:
     for key in options:
         if key not in kind.options:
             raise InputError(f"task {name}: option {key!r}: unknown: {_nearest(key, kind.options)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
-        config = kind.config(**values)
-    except TypeError as error:
-        raise InputError(f"task {name}: {error}: check the types of its options") from error
-    return kind.build(config)
+        values = checked_options(kind.config, options)
+    except InputError as error:
+        raise InputError(f"task {name}: {error}") from None
+    try:
+        return kind.build(kind.config(**values))
+    except SageError:
+        raise
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
+        raise InputError(
+            f"task {name}: cannot be made with {options}: {type(error).__name__}: {error}: correct its"
+            " options"
+        ) from error
 
 
 def _nearest(name: str, known: Any) -> str:

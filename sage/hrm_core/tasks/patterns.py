@@ -22,6 +22,7 @@ KINDS = tuple(SHARES)
 MAX_RATIO = 5
 MAX_DRAWS = 64
 MIN_SHOWN = 4
+MOST_TERMS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class PatternsConfig:
             raise InputError(
                 f"terms is {self.terms}, hidden is {self.hidden}: hide 1 or more and show {MIN_SHOWN} or more"
             )
+        if self.terms > MOST_TERMS:
+            raise InputError(f"terms is {self.terms}: give up to {MOST_TERMS}")
         if not 2 <= self.digits <= 9:
             raise InputError(f"digits is {self.digits}: give 2 to 9")
         if not self.kinds or not set(self.kinds) <= set(KINDS):

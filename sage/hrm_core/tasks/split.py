@@ -18,8 +18,6 @@ HELD_OUT_EVERY = 16
 #: Of `held_out`: block b is drawn with the seed (HELD_OUT_SEED, b).
 HELD_OUT_SEED = 20260101
 BLOCK = 128
-#: Draws in a row that may bring nothing before a task is refused as impossible.
-MAX_EMPTY_DRAWS = 200
 MAX_STALE_BLOCKS = 4
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -74,6 +72,8 @@ class Generated(ABC):
     #: Whether all that `draw` makes is of the side asked for; else one in HELD_OUT_EVERY is of the one, the
     #: rest of the other.
     draws_one_side = False
+    #: Draws in a row that may bring nothing before the options are refused as impossible.
+    max_empty_draws = 200
 
     def __init__(self) -> None:
         self._kept: Examples | None = None
@@ -110,7 +110,7 @@ class Generated(ABC):
             )
             missing -= len(parts[-1])
             num_empty = 0 if len(parts[-1]) else num_empty + 1
-            if num_empty > MAX_EMPTY_DRAWS:
+            if num_empty > self.max_empty_draws:
                 raise InputError(
                     f"{type(self).__name__}: no such puzzle in {num_empty} draws: loosen the options"
                 )

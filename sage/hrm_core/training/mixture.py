@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 import numpy as np
@@ -39,8 +40,9 @@ class MixtureTask:
             raise InputError(f"a mixture of {len(parts)} tasks: give two tasks or more")
         if vocabulary not in get_args(Vocabulary):
             raise InputError(f"vocabulary is {vocabulary!r}: give one of {', '.join(get_args(Vocabulary))}")
-        if not all(part.weight > 0 for part in parts):
-            raise InputError("weight is 0 or less in a part: give numbers above 0")
+        for part in parts:
+            if not 0 < part.weight < inf:
+                raise InputError(f"weight is {part.weight} in a part: give a finite number above 0")
         self.parts = tuple(parts)
         self._specs = [part.task.spec for part in parts]
         weights = np.array([part.weight for part in parts], dtype=np.float64)

@@ -36,8 +36,8 @@ def read_csv(path: Path, wanted: Wanted, *, delimiter: str | None, decimal: str 
     """
     lines = iter(io.StringIO(read_user_text(path), newline=None))
     header_line = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    delimiter = delimiter or _delimiter_of(header_line, wanted.time)
     try:
+        delimiter = delimiter or _delimiter_of(header_line, wanted.time)
         rows = _rows(itertools.chain([header_line], lines), delimiter)
     except csv.Error as error:
         raise SensorUnavailable(f"{path}: not a CSV: {error}: correct the quotes") from None

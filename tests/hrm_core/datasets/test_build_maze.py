@@ -61,6 +61,8 @@ def test_published_csv_files_are_read_with_and_without_a_byte_order_mark(
         (b"question,answer\n,\n", "line 2: 0 cells"),
         (b"question,answer\nSG??,SG??\n", "line 2: give 4 symbols"),
         (b"question,answer\n\xff", "not UTF-8 at byte 16"),
+        (b"question,answer\nSG#o,%s\n" % (b"o" * 140_000), r"test\.csv: line 2: field larger than"),
+        (b"question,%s\n" % (b"o" * 140_000), r"test\.csv: line 1: field larger than"),
     ],
 )
 def test_a_wrong_csv_file_is_one_line_and_nothing_is_written(

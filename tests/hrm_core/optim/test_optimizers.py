@@ -211,7 +211,18 @@ def test_every_weight_is_updated_and_a_restored_state_gives_equal_updates(kind: 
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"lr": -1.0}, "lr is -1"), ({"kind": "sgd"}, "adam_atan2, muon, adamw")]
+    ("change", "message"),
+    [
+        ({"lr": -1.0}, "lr is -1"),
+        ({"kind": "sgd"}, "adam_atan2, muon, adamw"),
+        ({"lr": 1e308}, r"optimizer.lr is 1e\+308: give a number from 0 to 1,000,000"),
+        ({"rest_lr": 1e7}, "optimizer.rest_lr is 10000000.0: give"),
+        ({"puzzle_lr": 1e7}, "optimizer.puzzle_lr is 10000000.0: give"),
+        ({"weight_decay": 1e7}, "optimizer.weight_decay is 10000000.0: give"),
+        ({"rest_weight_decay": 1e7}, "optimizer.rest_weight_decay is 10000000.0: give"),
+        ({"puzzle_weight_decay": float("nan")}, "optimizer.puzzle_weight_decay is nan: give"),
+        ({"warmup_steps": -1}, "optimizer.warmup_steps is -1: give"),
+    ],
 )
 def test_a_wrong_setting_is_one_line(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):

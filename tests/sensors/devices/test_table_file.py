@@ -90,6 +90,7 @@ def test_truth_values_are_0_and_1(tmp_path: Path) -> None:
         ("t,a\n0,1_0\n", {}, "holds '1_0', which is no number"),
         ("t,a\n0,0x10\n", {}, "holds '0x10', which is no number"),
         ('t,a\n0,"1\n', {}, "not a CSV"),
+        pytest.param(f"{'x' * 140_000},a\n0,1\n", {}, "not a CSV: field larger than", id="long name"),
         ("t,a\n0,1,2\n", {}, "row 1 has 3 cells, the header 2"),
         ("t,a\n[s],[m]\n0,1\n", {}, "column 't' holds '[s]'"),
         ("t,a\n0,1e300\n", {}, "1e+300, too large for float32"),

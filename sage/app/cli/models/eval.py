@@ -9,6 +9,9 @@ import typer
 
 from sage.app.cli.options import CheckpointOption, DeviceOption, JsonOption, QuietOption, StateDirOption
 
+#: Of one evaluation.
+MOST_PUZZLES = 10_000_000
+
 ModelsArgument = Annotated[
     list[str] | None,
     typer.Argument(
@@ -91,7 +94,7 @@ def evaluate(
     segments: Annotated[
         str, typer.Option("--segments", help="Numbers of segments to report, separated by commas.")
     ] = "1,2,4,8,16",
-    num: Annotated[int, typer.Option("--num", min=1, help="Number of puzzles.")] = 1000,
+    num: Annotated[int, typer.Option("--num", min=1, max=MOST_PUZZLES, help="Number of puzzles.")] = 1000,
     all_puzzles: Annotated[
         bool, typer.Option("--all-puzzles", help="Every evaluation puzzle of a file, or 10,000 fresh ones.")
     ] = False,

@@ -41,6 +41,8 @@ class ArcGeneratedConfig:
                 raise InputError(f"families has {family!r}: give some of {', '.join(FAMILIES)}")
         if not 1 <= self.variants <= 1 << 20:
             raise InputError(f"variants is {self.variants}: give 1 to {1 << 20}")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: give 0 or more")
         check_side(self.side)
 
 

@@ -31,6 +31,9 @@ from sage.hrm_core.tasks.arc.text import decode_grid, encode_grid, render_grid
 from sage.hrm_core.tasks.arc.voting import Vote, best_attempts
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 
+#: Augmented forms of one puzzle, at most.
+MOST_FORMS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArcConfig:
@@ -45,8 +48,10 @@ class ArcConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_aug < 0:
-            raise InputError(f"num_aug is {self.num_aug}: give 0 or more")
+        if not 0 <= self.num_aug <= MOST_FORMS:
+            raise InputError(f"num_aug is {self.num_aug}: give 0 to {MOST_FORMS:,}")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: give 0 or more")
 
 
 class ArcTask:

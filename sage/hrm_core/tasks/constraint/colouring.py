@@ -20,6 +20,7 @@ from sage.hrm_core.tasks.split import HELD_OUT_SEED, Generated, are_held_out, ro
 BLANK, DIGIT, COLOUR = 1, 2, 18
 NUM_BITS = 4
 MAX_STEPS = 2_000_000
+MOST_PIECES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,10 @@ class ColouringConfig:
                 f"density is {self.density[0]} to {self.density[1]}: give two shares of 0 to 1, the lower one"
                 " first"
             )
-        if self.pieces < 0 or (self.pieces and not self.instances):
-            raise InputError(f"pieces is {self.pieces}: give 0 or more, and the instances to cut them from")
+        if not 0 <= self.pieces <= MOST_PIECES or (self.pieces and not self.instances):
+            raise InputError(
+                f"pieces is {self.pieces}: give 0 to {MOST_PIECES:,}, and the instances to cut them from"
+            )
 
 
 class ColouringTask(Generated):

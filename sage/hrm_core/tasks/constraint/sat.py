@@ -21,6 +21,8 @@ from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without
 BLANK, FALSE, TRUE, SIGNS = 1, 2, 3, 4
 NUM_PACKED = 4
 MAX_STEPS = 200_000
+#: Of random formulas.
+MOST_CLAUSES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +43,10 @@ class SatConfig:
                 f"variables is {self.variables}, width is {self.width}: give 4 to 512 variables, no fewer"
                 " than the width"
             )
-        if self.num_clauses < 1:
-            raise InputError(f"clauses is {self.clauses}, ratio is {self.ratio}: give 1 clause or more")
+        if not abs(self.ratio) <= MOST_CLAUSES or not 1 <= self.num_clauses <= MOST_CLAUSES:
+            raise InputError(
+                f"clauses is {self.clauses}, ratio is {self.ratio}: give 1 to {MOST_CLAUSES:,} clauses"
+            )
 
     @property
     def num_clauses(self) -> int:

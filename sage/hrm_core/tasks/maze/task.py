@@ -111,6 +111,8 @@ class MazeTask(MazeRules, Generated):
     """
 
     draws_one_side = True
+    #: Of TRIES_A_DRAW layouts each, which are seconds where no way is long enough.
+    max_empty_draws = 10
 
     def __init__(self, config: MazeConfig | None = None) -> None:
         self.config = config or MazeConfig()

@@ -79,6 +79,10 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: i
         raise InputError(
             f"{path}: cannot be read: {error}: give a CSV file of source,question,answer,rating"
         ) from error
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {reader.reader.line_num}: {error}: correct or remove the line"
+        ) from None
     puzzles, solutions = _grids(questions, path, box), _grids(answers, path, box)
     wrong = np.flatnonzero(~are_solutions(puzzles, solutions, box))
     if len(wrong):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.maze.grid import solve_mazes
 from sage.hrm_core.tasks.maze.symbols import PATH
 from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeConfig, MazeTask
@@ -67,3 +68,21 @@ def test_mazes_made_here_are_distributed_as_maze_hard(puzzle_data: Path) -> None
         ours, theirs = count(made), count(real)
         assert abs(ours.mean() - theirs.mean()) < 4 * theirs.std() / np.sqrt(150)
         assert 0.8 < ours.std() / theirs.std() < 1.25
+
+
+def test_mazes_that_there_are_none_of_are_refused_after_a_million_layouts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[int] = []
+
+    def make_none(
+        self: MazeTask, num: int, rng: np.random.Generator, max_tries: int, **_: bool
+    ) -> np.ndarray:
+        tried.append(max_tries)
+        return np.zeros((0, 100), np.int64)
+
+    monkeypatch.setattr(MazeTask, "_made", make_none)
+    task = MazeTask(MazeConfig(size=10, difficulty="easy"))
+    with pytest.raises(InputError, match="no such puzzle in 11 draws: loosen the options"):
+        task.sample(1, np.random.default_rng(0))
+    assert sum(tried) < 2_000_000

@@ -149,7 +149,13 @@ def test_what_is_evaluated_is_left_out_of_training(csv_file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
-    [("question", "puzzle", "columns"), ("here,", "here,1", "82 cells"), (".", "x", "symbol")],
+    [
+        ("question", "puzzle", "columns"),
+        ("here,", "here,1", "82 cells"),
+        (".", "x", "symbol"),
+        ("here,", "here" * 40_000 + ",", r"some\.csv: line 2: field larger than field limit"),
+        ("source", "source" * 40_000, r"some\.csv: line 1: field larger than field limit"),
+    ],
 )
 def test_a_wrong_file_names_the_line(csv_file: Path, old: str, new: str, told: str) -> None:
     csv_file.write_text(csv_file.read_text().replace(old, new, 1))

@@ -205,6 +205,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "task": ({"task": "sudokku"}, "did you mean 'sudoku'"),
     "option": ({"options": {"sides": 4}}, "option 'sides': unknown"),
     "size": ({"options": {"size": 7}}, "size is 7"),
+    "option of a level": (
+        {"levels": [{"task": "sudoku", "options": {"size": 4, "givens": []}}]},
+        r"levels\.0: task sudoku: givens is \[\]: give two whole numbers",
+    ),
     "level": ({"levels": [{"task": "sudoku"}, {"task": "none"}]}, r"levels\.1: task 'none': unknown"),
     "name": ({"levels": [{"task": "sudoku"}, {"task": "sudoku"}]}, "two levels are called 'sudoku 9x9'"),
     "file": ({"file": "none.csv"}, "no such file"),
