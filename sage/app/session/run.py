@@ -46,7 +46,7 @@ from sage.app.page.opening import PageOptions, opened_page
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
-from sage.app.session.examining import examine_session
+from sage.app.session.examining import examine_session, note_lost
 from sage.app.session.heap import map_large_blocks
 from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
@@ -156,6 +156,7 @@ def run_session(
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
         service.drain(reason)
         examine_session(run, config, summary)
+    note_lost(run, summary)
     ending = Ending.of(session, reason, writer.statistics(), keeper)
     _show(summary, ending, state_dir, attached, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
 
 JOURNAL, MEMORY, WEIGHTS = "experiences.journal", "memory.safetensors", "weights.safetensors"
 MEMORY_SCHEMA, WEIGHTS_SCHEMA = "puzzle_memory/1", "solver_weights/1"
+#: Of experiences that `append_rest` writes at once.
+REST_BYTES = 256 << 20
 _STORE = "puzzles"
 _SCALARS = ("number", "level", "num_segments", "num_calls", "tick", "episode")
 _ARRAYS = ("cells", "answer", "solution")
@@ -174,6 +177,45 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
         if row.episode == run:
             noted = row.id
     return Applied(sequence=sequence, noted=noted, contents=journal)
+
+
+def append_rest(
+    folder: Path, experiences: Sequence[tuple[int, PuzzleExperience]], *, run: int, epoch_ns: int
+) -> int:
+    """Write what a trainer that has ended did not: those of these numbered experiences of its run that are
+    neither in the memory nor in the journal. Returns how many cannot be written.
+    """
+    if not experiences:
+        return 0
+    try:
+        noted, newest, contents = _written(folder, run)
+        rest = [each for each in experiences if each[0] > noted]
+        journal = Journal(
+            folder / JOURNAL, contents=contents, start_after=newest, max_queued_bytes=REST_BYTES
+        )
+    except (SageError, OSError) as error:
+        _log.error("%s: %d experiences are not written: %s", folder, len(experiences), error)
+        return len(experiences)
+    with closing(journal):
+        sequences = [journal.append(_row(number, run, epoch_ns, each)) for number, each in rest]
+    num_lost = sum(not 0 < sequence <= journal.acknowledged for sequence in sequences)
+    if num_lost:
+        _log.error("%s: %d experiences are not written: %s", folder, num_lost, journal.problem)
+    return num_lost
+
+
+def _written(folder: Path, run: int) -> tuple[int, int, JournalContents]:
+    """Number of the run's newest experience on the disk, the newest sequence in use, and the journal."""
+    noted = applied = 0
+    try:
+        scalars = read_checked(folder / MEMORY, schema=MEMORY_SCHEMA).scalars
+        applied = int(scalars["applied"])
+        noted = int(scalars["noted"]) if scalars["run"] == run else 0
+    except FileNotFoundError:
+        pass
+    contents = read_journal(folder / JOURNAL)
+    noted = max([noted, *(row.id for row in contents.rows if row.episode == run)])
+    return noted, max(applied, contents.newest_sequence), contents
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], *, num_steps: int) -> None:

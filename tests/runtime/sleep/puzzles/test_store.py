@@ -12,6 +12,7 @@ from sage.runtime.sleep.puzzles.store import (
     MEMORY,
     WEIGHTS,
     TrainerStore,
+    append_rest,
     load_weights,
     restore_memory,
     save_weights,
@@ -86,6 +87,23 @@ def test_experiences_of_another_run_are_old_and_counted_anew(
     assert (table.columns["tick"][: table.count] == -1).all()
     assert other.note(1, feed(1, first=100)[0])
     other.close()
+
+
+def test_the_rest_is_written_once_behind_what_the_memory_and_the_journal_have(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    numbered = list(enumerate(feed(50), start=1))
+    for number, experience in numbered[:30]:
+        store.note(number, experience)
+        if number == 20:
+            store.save_memory()
+    store.close()
+    for _ in range(2):
+        assert append_rest(tmp_path, numbered[10:], run=5, epoch_ns=7) == 0
+    trainer = make_trainer(0)
+    assert restore_memory(tmp_path, trainer, run=5).noted == 50
+    assert trainer.memory.num_noted == 50
 
 
 def test_after_one_without_room_no_later_one_is_taken_before_it(
