@@ -89,11 +89,12 @@ class PuzzleTable:
             self.columns[name][index] = value
 
     def remove(self, index: int) -> None:
-        """The last row in use takes its place."""
-        self.count -= 1
+        """The other rows are then in the order in which they were appended, the oldest first."""
+        order = oldest_first(self.count, self.num_written)
+        kept = order[order != index]
         for _, array in self._arrays():
-            array[index] = array[self.count]
-        self.num_written = self.count
+            array[: len(kept)] = array[kept]
+        self.count = self.num_written = len(kept)
 
     @property
     def nbytes(self) -> int:
@@ -117,3 +118,9 @@ class PuzzleTable:
         yield "cells", self.cells
         yield "solutions", self.solutions
         yield from self.columns.items()
+
+
+def oldest_first(count: int, num_written: int) -> np.ndarray:
+    """(count,) indices of the rows of a ring in the order in which they were appended."""
+    oldest = num_written % count if num_written > count else 0
+    return np.roll(np.arange(count), -oldest)
