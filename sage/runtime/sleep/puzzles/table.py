@@ -106,13 +106,20 @@ class PuzzleTable:
         return {**arrays, "num_written": np.array([self.num_written], np.int64)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore a result of `state` of a table with this capacity and room. A column that it lacks, of an
-        earlier version, is 0.
+        """Restore a result of `state` of a table with this room. A column that it lacks, of an earlier
+        version, is 0. Of a table with more rows those of the highest priority are kept, of equals the newest.
         """
-        self.count = len(state["cells"])
-        self.num_written = int(state["num_written"][0])
+        num, num_written = len(state["cells"]), int(state["num_written"][0])
+        kept, self.num_written = np.arange(num), num_written
+        if num > self.capacity or num < min(num_written, self.capacity):  # of a table of another capacity
+            kept = oldest_first(num, num_written)
+            if num > self.capacity:
+                priority = state.get("priority", np.zeros(num))
+                kept = kept[np.argsort(priority[kept], kind="stable")[-self.capacity :]]
+            self.num_written = len(kept)
+        self.count = len(kept)
         for name, array in self._arrays():
-            array[: self.count] = state.get(name, 0)
+            array[: self.count] = state[name][kept] if name in state else 0
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         yield "cells", self.cells

@@ -170,6 +170,16 @@ def _numbers(table: PuzzleTable) -> list[int]:
     return table.columns["number"][: table.count].tolist()
 
 
+def test_a_table_of_another_capacity_keeps_the_newest_rows() -> None:
+    for capacity, expected in ((3, [3, 4, 5]), (4, [4, 5, 2, 3]), (6, [2, 3, 4, 5])):
+        table = PuzzleTable(capacity, 1)
+        table.load_state(_table(*range(6)).state())
+        assert _numbers(table) == expected
+        _append(table, 6, 7, 8)
+        assert sorted(_numbers(table))[-3:] == [6, 7, 8]
+        assert sorted(_numbers(table)) == list(range(9 - capacity, 9))[-table.count :]
+
+
 def test_after_a_removal_the_oldest_row_is_still_overwritten_first() -> None:
     table = _table(*range(6))
     table.remove(_numbers(table).index(4))

@@ -24,6 +24,7 @@ from sage.mailbox.handles import Lease
 from sage.mailbox.hub import Hub
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.report import SleepOutcome, SleepReport
+from sage.runtime.sleep.puzzles.folders import folder_of_levels
 from sage.runtime.sleep.puzzles.process.board import RUNNING, STARTING, Board
 from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, TrainerSetup, write_job
 from sage.runtime.sleep.puzzles.process.wire import (
@@ -46,8 +47,8 @@ _log = logging.getLogger(__name__)
 
 
 class ProcessLearner:
-    """PuzzleLearner. folder: of the trainer's journal and weights.  clock: of the loop.  hub: makes its two
-    mailboxes, and closes them.
+    """PuzzleLearner. folder: of the trainer's journal and weights; where it is of other levels, `open` takes
+    another (folder_of_levels).  clock: of the loop.  hub: makes its two mailboxes, and closes them.
 
     InputError for settings that do not fit the models, or a task that another process cannot make.
     """
@@ -102,6 +103,11 @@ class ProcessLearner:
         return None if self._process is None else self._process.pid
 
     @property
+    def folder(self) -> Path:
+        """In use, known after `open`."""
+        return self._folder
+
+    @property
     def acknowledged(self) -> int:
         """Experiences that are on the disk, of those noted."""
         return self._board.acknowledged
@@ -113,6 +119,7 @@ class ProcessLearner:
 
     def open(self, weights: Mapping[str, Tensor]) -> None:
         self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        self._folder = folder_of_levels(self._folder, self._setup.names, self._setup.tasks)
         self._folder.mkdir(parents=True, exist_ok=True)
         save_weights(self._folder / WEIGHTS, self._weights, num_steps=0)
         self._epoch_ns = time.time_ns()
