@@ -106,8 +106,7 @@ def run_session(
     """Run the loop until it ends; returns 0, or 1 after a crisis. fast: on a manual clock, without snapshots.
 
     trace_path: the file for a Chrome/Perfetto trace of focus messages.  attached: recordings and the like.
-    page: None serves none.  drain_secs: from a request to stop to the end of the process.  reread: the
-    configuration as it is on the disk, for a reload.
+    page: None serves none.  drain_secs: from a request to stop to the end.  reread: the file, for a reload.
     """
     log_to_stderr()
     check_packages(config.tracking.to)
