@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,26 @@ def test_what_cannot_be_written_at_the_end_is_lost_and_counted(rig: Rig, feed: F
     (rig.folder / JOURNAL).mkdir()
     rig.learner.close()
     assert rig.learner.facts().num_lost == 20
+
+
+def test_a_run_with_other_levels_has_a_folder_of_its_own(
+    tasks: list[Task], feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProcessLearner, "_start", lambda _: None)
+    setups: dict[str, TrainerSetup] = {}
+    for level, name in ((0, "trainer"), (1, "trainer.2"), (0, "trainer"), (1, "trainer.2")):
+        rig = Rig([tasks[level]], tmp_path / "trainer")
+        rig.learner.open(rig.family.weights())
+        assert rig.learner.folder == tmp_path / name
+        rig.learner.note([replace(each, level=0) for each in feed(4, level=level)])
+        rig.learner.close()
+        assert rig.learner.facts().num_lost == 0
+        rig.hub.close()
+        setups[name] = rig.setup
+    for name, setup in setups.items():
+        trainer = setup.build()
+        restore_memory(tmp_path / name, trainer, run=1)
+        assert trainer.memory.num_noted == 8
 
 
 @pytest.mark.timeout(600)
