@@ -167,7 +167,7 @@ def _append(table: PuzzleTable, *numbers: int) -> None:
 
 
 def _numbers(table: PuzzleTable) -> list[int]:
-    return table.columns["number"][: table.count].tolist()
+    return [int(each) for each in table.columns["number"][: table.count]]
 
 
 def test_a_table_of_another_capacity_keeps_the_newest_rows() -> None:
