@@ -194,7 +194,7 @@ def read_json(path: Path, *, plain_keys: Collection[str]) -> dict[str, Any]:
     """
     try:
         return _parse_json(path.read_bytes().decode(), plain_keys)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedFile(f"{path} is damaged ({' '.join(str(error).split())}): delete it") from error
 
 

@@ -4,6 +4,7 @@ model by this command.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,9 +33,10 @@ def sleep(
     parent: Annotated[int, typer.Option("--parent", hidden=True)] = 0,
 ) -> None:
     """Train a copy of the weights on replayed experiences, examine it on held-out ones, write an accepted
-    candidate and a report. Of a state directory: one night for each folder in it. Several processes
-    (torchrun -m sage sleep DIR) train it together.
+    candidate and a report. Of a state directory: one night for each folder in it, and no session may use it
+    meanwhile. Several processes (torchrun -m sage sleep DIR) train it together.
     """
+    from sage.app.config.state_dir import locked, state_dir_of
     from sage.app.terminal.errors import UserError
 
     if parent:  # of a run: its night ends with it
@@ -53,11 +55,22 @@ def sleep(
         )
     from sage.app.models.training.processes import joined_ranks
 
-    with joined_ranks(device) as (ranks, place):
+    problems = []
+    with joined_ranks(device) as (ranks, place), ExitStack() as stack:
+        if not parent and ranks.index == 0 and (state_dir := state_dir_of(folder)) is not None:
+            stack.enter_context(locked(state_dir))
         for night in nights:
-            result = _result(night, examine=examine, dreams=ranks.count == 1, device=place)
+            try:
+                result = _result(night, examine=examine, dreams=ranks.count == 1, device=place)
+            except UserError as error:  # the other nights do not depend on it
+                if ranks.count > 1:
+                    raise
+                problems.append(str(error))
+                continue
             if ranks.index == 0:
                 typer.echo(result)
+    if problems:
+        raise UserError("; ".join(problems))
 
 
 def _nights_in(folder: Path) -> list[Path]:
@@ -66,7 +79,7 @@ def _nights_in(folder: Path) -> list[Path]:
 
 
 def _result(night: Path, *, examine: bool, dreams: bool, device: torch.device) -> str:
-    from sage.app.terminal.errors import UserError
+    from sage.app.terminal.errors import UserError, describe_os_error
     from sage.errors import SageError
 
     try:
@@ -75,6 +88,8 @@ def _result(night: Path, *, examine: bool, dreams: bool, device: torch.device) -
         raise UserError(
             f"{night}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
         ) from error
+    except OSError as error:
+        raise UserError(f"{night}: {describe_os_error(error)}: correct it, or give another folder") from error
     except SageError as error:
         raise UserError(f"{night}: no night can be run here ({error}): give another folder") from error
 

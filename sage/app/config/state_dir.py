@@ -62,6 +62,16 @@ def locked(state_dir: Path) -> Iterator[None]:
         yield
 
 
+def state_dir_of(folder: Path) -> Path | None:
+    """The state directory that this folder is, or has in it two levels down; None without one."""
+    path = folder.resolve()
+    parts = (SLEEP_NAME, SOLVING_NAME, MIND_NAME, STORE_NAME)
+    for each in (path, *path.parents[:2]):
+        if (each / LOCK_NAME).is_file() and any((each / part).exists() for part in parts):
+            return each
+    return None
+
+
 def wait_unlocked(state_dir: Path) -> None:
     """Until no session uses the directory."""
     with (state_dir / LOCK_NAME).open("w") as lock:

@@ -1,6 +1,6 @@
 """What a session's summary states of puzzles that were held out and of policies to compare with.
 
-Invariant: runs after the last tick; effectors are held by then.
+Invariant: runs after the last tick; effectors are held by then. `note_lost` runs after the run is closed.
 """
 
 from __future__ import annotations
@@ -31,3 +31,9 @@ def examine_session(run: Run, config: SageConfig, summary: SessionSummary) -> No
                 summary.note_held_out(solver.name, level, num, num_solved)
     for world, make in run.compared:
         summary.note_baselines(world, make().baselines(NUM_EPISODES))
+
+
+def note_lost(run: Run, summary: SessionSummary) -> None:
+    """Note the experiences that were lost, also those that could not be written when the run was closed."""
+    for solver in run.loop.solving.solvers:
+        summary.note_lost(solver.name, solver.learner.facts().num_lost)

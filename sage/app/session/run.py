@@ -46,7 +46,7 @@ from sage.app.page.opening import PageOptions, opened_page
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
-from sage.app.session.examining import examine_session
+from sage.app.session.examining import examine_session, note_lost
 from sage.app.session.heap import map_large_blocks
 from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
@@ -106,8 +106,7 @@ def run_session(
     """Run the loop until it ends; returns 0, or 1 after a crisis. fast: on a manual clock, without snapshots.
 
     trace_path: the file for a Chrome/Perfetto trace of focus messages.  attached: recordings and the like.
-    page: None serves none.  drain_secs: from a request to stop to the end of the process.  reread: the
-    configuration as it is on the disk, for a reload.
+    page: None serves none.  drain_secs: from a request to stop to the end.  reread: the file, for a reload.
     """
     log_to_stderr()
     check_packages(config.tracking.to)
@@ -158,6 +157,7 @@ def run_session(
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
         service.drain(reason)
         examine_session(run, config, summary)
+    note_lost(run, summary)
     ending = Ending.of(session, reason, writer.statistics(), keeper)
     _show(summary, ending, state_dir, attached, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK

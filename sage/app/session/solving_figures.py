@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sage.app.terminal.figures import count, number, percent, signed
 from sage.runtime.report import NAN, AnswerFacts, SleepOutcome, SleepReport, SolvingFacts
@@ -97,7 +97,7 @@ class _LevelTally:
 
 
 class SolvingTally:
-    """Sums over a session. `add` each tick's facts of one stream; `note_held_out` at the end."""
+    """Sums over a session. `add` each tick's facts of one stream; the notes are for the end."""
 
     def __init__(self) -> None:
         self._levels: dict[str, list[_LevelTally]] = {}
@@ -112,6 +112,11 @@ class SolvingTally:
 
     def note_held_out(self, stream: str, level: int, num: int, num_solved: int) -> None:
         self._levels[stream][level].held_out = (num, num_solved)
+
+    def note_lost(self, stream: str, num_lost: int) -> None:
+        """Experiences in all, known once the learner is closed."""
+        if stream in self._last:
+            self._last[stream] = replace(self._last[stream], num_lost=num_lost)
 
     def figures(self) -> tuple[StreamFigures, ...]:
         return tuple(

@@ -108,6 +108,10 @@ class SessionSummary:
         """At the end: how many held-out puzzles of a level were tried, and how many were solved."""
         self._solving.note_held_out(stream, level, num, num_solved)
 
+    def note_lost(self, stream: str, num_lost: int) -> None:
+        """At the end: experiences of a stream that were lost."""
+        self._solving.note_lost(stream, num_lost)
+
     def note_baselines(self, world: str, baselines: Sequence[Baseline]) -> None:
         """At the end: what other policies reached in a world."""
         self._acting.note_baselines(world, baselines)

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from sage.durable import checked_json, read_json, write_file
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.loss import LossSettings, window_errors, window_loss
 from sage.hrm_core.observation.model import ObservationModel
@@ -94,9 +95,17 @@ class SleepPlan:
 
     @classmethod
     def read(cls, path: Path) -> SleepPlan:
-        """The plan in a job.json; one of an earlier version has the loss at its defaults."""
+        """The plan in a job.json; one of an earlier version has the loss at its defaults. DataError for a
+        file that is no plan.
+        """
         content = read_json(path, plain_keys=_names(cls))
-        return cls(**{**content, "loss": LossSettings(**content.get("loss", {}))})
+        try:
+            if unknown := content.keys() - set(_names(cls)):
+                raise ValueError(f"unknown keys: {', '.join(sorted(unknown))[:80]}")
+            return TypeAdapter(cls).validate_python(content)
+        except ValueError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{path} is no plan of a night ({reason}): give another folder") from error
 
 
 def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
@@ -113,7 +122,7 @@ def run_night(directory: Path, dream: Dream | None = None, device: torch.device 
     Processes of torch.distributed run it together; the first of them writes. dream: of this night; several
     processes have none.  device: of the model and the windows.
 
-    Raises FileNotFoundError or InputError naming the file when the directory is not a job.
+    Raises FileNotFoundError, DataError or InputError naming the file when the directory is not a job.
     """
     plan = SleepPlan.read(directory / "job.json")
     model = load_observation_model(directory / "model.safetensors")
@@ -126,6 +135,9 @@ def run_night(directory: Path, dream: Dream | None = None, device: torch.device 
         is_new=extra["is_new"].astype(bool),
     )
     ranks = Ranks.current()
+    if not ranks.index:  # a kill leaves no candidate of an earlier night beside a report of this one
+        (directory / "report.json").unlink(missing_ok=True)
+        (directory / "candidate.safetensors").unlink(missing_ok=True)
     report = sleep_on(night, plan, ranks, dream)
     if ranks.index:
         return report

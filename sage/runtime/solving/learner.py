@@ -72,8 +72,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnerFacts:
-    """Counts since the start. num_lost: experiences that never reached the trainer.  problem: why what it
-    keeps is not written to the disk now, "" when it is, or nothing is kept.
+    """Counts since the start. num_lost: experiences that never reached the trainer or its journal.  problem:
+    why what it keeps is not written to the disk now, "" when it is, or nothing is kept.
     """
 
     num_steps: int = 0
@@ -122,5 +122,5 @@ class PuzzleLearner(Protocol):
     def facts(self) -> LearnerFacts: ...
 
     def close(self) -> None:
-        """End within a second; safe to call twice."""
+        """End within a few seconds; safe to call twice. `facts` are then those of the end."""
         ...

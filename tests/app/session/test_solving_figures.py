@@ -53,6 +53,14 @@ def tally_of_seventy() -> SolvingTally:
     return tally
 
 
+def test_experiences_that_are_lost_at_the_end_are_counted():
+    tally = tally_of_seventy()
+    tally.note_lost("puzzles", 9)
+    tally.note_lost("of no answer", 9)
+    (stream,) = tally.figures()
+    assert stream.num_lost == 9
+
+
 def test_the_first_and_the_last_answers_are_compared():
     (stream,) = tally_of_seventy().figures()
     level = stream.levels[0]

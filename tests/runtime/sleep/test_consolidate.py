@@ -16,6 +16,8 @@ import torch
 from typer.testing import CliRunner
 
 from sage.app.cli.main import app
+from sage.durable import checked_json
+from sage.errors import DataError
 from sage.hrm_core.observation.loss import LossSettings
 from sage.memory.windows.window import WINDOW_FIELDS, Window
 from sage.runtime.config import PracticeConfig, SleepConfig
@@ -258,6 +260,33 @@ def test_a_folder_without_job_json_raises(night: Night, tmp_path: Path):
     (tmp_path / "job.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"job\.json"):
         run_night(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"loss": 5}, {"num_steps": "many"}, {"more": 1}, {"seed": None}])
+def test_a_wrong_plan_is_a_data_error(tmp_path: Path, change: dict[str, object]):
+    path = tmp_path / "job.json"
+    path.write_bytes(checked_json({**to_plain(PLAN), **change}))
+    with pytest.raises(DataError, match="is no plan of a night"):
+        SleepPlan.read(path)
+    path.write_bytes(checked_json(to_plain(PLAN)))
+    assert SleepPlan.read(path) == PLAN
+
+
+def test_a_night_begins_without_the_candidate_of_the_last_one(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_job(tmp_path, night, PLAN)
+    for name in ("report.json", "candidate.safetensors"):
+        (tmp_path / name).write_text("{}")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sleep, "sleep_on", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_night(tmp_path)
+    assert not (tmp_path / "report.json").exists()
+    assert not (tmp_path / "candidate.safetensors").exists()
 
 
 def test_a_night_learns_with_the_loss_of_its_plan_and_an_earlier_plan_with_the_defaults(

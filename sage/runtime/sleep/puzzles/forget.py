@@ -18,6 +18,7 @@ from sage.memory.stores.journal_pages import FoundRows, find_rows
 from sage.memory.stores.journal_row import StoredRow, renumbered
 from sage.memory.stores.journal_swap import files_of, present
 from sage.runtime.sleep.puzzles.store import JOURNAL, MEMORY, MEMORY_SCHEMA
+from sage.runtime.sleep.puzzles.table import oldest_first
 
 #: Of n experiences: level, episode, time_ns (unix ns) and trust, (n,) each -> (n,) bool.
 Choice = Callable[[Mapping[str, np.ndarray]], np.ndarray]
@@ -136,9 +137,7 @@ def _columns_of_row(row: StoredRow) -> dict[str, np.ndarray]:
 
 def _without(table: Mapping[str, np.ndarray], is_chosen: np.ndarray) -> dict[str, np.ndarray]:
     """The table without these rows, the oldest first."""
-    num, num_written = len(is_chosen), int(table["num_written"][0])
-    oldest = num_written % num if num_written > num else 0
-    order = np.roll(np.arange(num), -oldest)
+    order = oldest_first(len(is_chosen), int(table["num_written"][0]))
     kept = order[~is_chosen[order]]
     arrays = {name: array[kept] for name, array in table.items() if name != "num_written"}
     return {**arrays, "num_written": np.array([len(kept)], np.int64)}

@@ -141,7 +141,7 @@ class PuzzleMemory:
         return found
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Restore a result of `state` of a memory of the same levels and settings."""
+        """Restore a result of `state` of a memory of the same levels; its tables may have other sizes."""
         self.num_noted, self.num_refused = (int(each) for each in state["counts"])
         self.wrong[:] = state.get("wrong", 1.0)  # snapshots of earlier versions lack it
         for index, level in enumerate(self.levels):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,17 +19,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.durable import Contents, read_checked, remove_partials, set_aside, write_checked
+from sage.durable import Contents, DamagedFile, read_checked, remove_partials, set_aside, write_checked
 from sage.errors import SageError
+from sage.hrm_core.tasks.contract import Task
 from sage.memory.stores.journal import Journal
-from sage.memory.stores.journal_file import JournalContents, read_journal
-from sage.memory.stores.journal_row import JournalRow, StoredRow
+from sage.memory.stores.journal_file import JournalContents, read_journal, restart_journal
+from sage.memory.stores.journal_row import JournalRow, StoredRow, renumbered
 from sage.runtime.sleep.puzzles.memory import OLD_TICK
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
 
 JOURNAL, MEMORY, WEIGHTS = "experiences.journal", "memory.safetensors", "weights.safetensors"
 MEMORY_SCHEMA, WEIGHTS_SCHEMA = "puzzle_memory/1", "solver_weights/1"
+#: Of experiences that `append_rest` writes at once.
+REST_BYTES = 256 << 20
 _STORE = "puzzles"
 _SCALARS = ("number", "level", "num_segments", "num_calls", "tick", "episode")
 _ARRAYS = ("cells", "answer", "solution")
@@ -57,7 +61,7 @@ class TrainerStore:
         self._noted = self._acknowledged = applied.noted
         self._journal = Journal(
             folder / JOURNAL,
-            contents=applied.contents,
+            contents=_with_rows_of_others_aside(folder / JOURNAL, applied),
             start_after=max(applied.sequence, applied.contents.newest_sequence),
             may_open_later=True,
         )
@@ -123,17 +127,20 @@ class TrainerStore:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """sequence: of the newest journal row.  noted: number of the run's newest experience.  contents: of the
-    journal after the snapshot.
+    journal after the snapshot.  others: sequences of those of its rows that are of other levels.
     """
 
     sequence: int
     noted: int
     contents: JournalContents
+    others: frozenset[int] = frozenset()
 
 
 def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename: bool = False) -> Applied:
     """Read what a TrainerStore wrote, without changing it, but with may_rename for a snapshot that is damaged
-    or of other levels, which is renamed.
+    or of other levels, which is renamed. Of one of other sizes, what fits is kept.
+
+    InputError for a snapshot, JournalUnusable for a journal of a newer version.
     """
     sequence = noted = 0
 
@@ -145,8 +152,8 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
     try:
         contents = read_checked(path, schema=MEMORY_SCHEMA)
         scalars = contents.scalars
-        if scalars["signature"] != signature_of(trainer):
-            leave_out(f"{path} is of other levels or sizes")
+        if [each[:3] for each in scalars["signature"]] != levels_of(trainer.names, trainer.tasks):
+            leave_out(f"{path} is of other levels")
         else:
             trainer.memory.load_state(contents.arrays)
             sequence = scalars["applied"]
@@ -157,11 +164,12 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
                 trainer.memory.mark_old()
     except FileNotFoundError:
         pass
-    except SageError as error:
+    except DamagedFile as error:
         leave_out(str(error))
     journal = read_journal(folder / JOURNAL, after=sequence)
     if journal.num_damaged:
         _log.warning("%s: %d damaged rows are left out", folder / JOURNAL, journal.num_damaged)
+    others = []
     for row in journal.rows:
         sequence = row.sequence
         experience = _experience(row)
@@ -169,11 +177,65 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
             experience = replace(experience, tick=OLD_TICK)
         try:
             trainer.memory.note(experience)
-        except SageError as error:  # of other levels
-            _log.warning("%s: row %d is left out: %s", folder / JOURNAL, row.sequence, error)
+        except SageError:
+            others.append(row.sequence)
         if row.episode == run:
             noted = row.id
-    return Applied(sequence=sequence, noted=noted, contents=journal)
+    if others:
+        _log.warning("%s: %d rows of other levels are left out", folder / JOURNAL, len(others))
+    return Applied(sequence=sequence, noted=noted, contents=journal, others=frozenset(others))
+
+
+def _with_rows_of_others_aside(path: Path, applied: Applied) -> JournalContents:
+    """The journal without the rows of other levels: a file with them is renamed first, since a snapshot
+    deletes rows. JournalNotOpened on a full or read-only disk.
+    """
+    if not applied.others:
+        return applied.contents
+    newest = applied.contents.newest_sequence
+    kept = renumbered([row for row in applied.contents.rows if row.sequence not in applied.others], newest)
+    aside = restart_journal(path, tuple(kept), newest_sequence=newest, keeps_old=True)
+    _log.warning("%s: its rows of other levels are kept in %s", path, aside)
+    return read_journal(path, after=newest - len(kept))
+
+
+def append_rest(
+    folder: Path, experiences: Sequence[tuple[int, PuzzleExperience]], *, run: int, epoch_ns: int
+) -> int:
+    """Write what a trainer that has ended did not: those of these numbered experiences of its run that are
+    neither in the memory nor in the journal. Returns how many cannot be written.
+    """
+    if not experiences:
+        return 0
+    try:
+        noted, newest, contents = _written(folder, run)
+        rest = [each for each in experiences if each[0] > noted]
+        journal = Journal(
+            folder / JOURNAL, contents=contents, start_after=newest, max_queued_bytes=REST_BYTES
+        )
+    except (SageError, OSError) as error:
+        _log.error("%s: %d experiences are not written: %s", folder, len(experiences), error)
+        return len(experiences)
+    with closing(journal):
+        sequences = [journal.append(_row(number, run, epoch_ns, each)) for number, each in rest]
+    num_lost = sum(not 0 < sequence <= journal.acknowledged for sequence in sequences)
+    if num_lost:
+        _log.error("%s: %d experiences are not written: %s", folder, num_lost, journal.problem)
+    return num_lost
+
+
+def _written(folder: Path, run: int) -> tuple[int, int, JournalContents]:
+    """Number of the run's newest experience on the disk, the newest sequence in use, and the journal."""
+    noted = applied = 0
+    try:
+        scalars = read_checked(folder / MEMORY, schema=MEMORY_SCHEMA).scalars
+        applied = int(scalars["applied"])
+        noted = int(scalars["noted"]) if scalars["run"] == run else 0
+    except (FileNotFoundError, DamagedFile):
+        pass
+    contents = read_journal(folder / JOURNAL)
+    noted = max([noted, *(row.id for row in contents.rows if row.episode == run)])
+    return noted, max(applied, contents.newest_sequence), contents
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], *, num_steps: int) -> None:
@@ -191,11 +253,14 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], int]:
 
 
 def signature_of(trainer: PuzzleTrainer) -> list[list[object]]:
-    """What a snapshot must share with a trainer: levels, cells and capacities."""
-    return [
-        [name, task.spec.name, task.spec.seq_len, *level.capacities]
-        for name, task, level in zip(trainer.names, trainer.tasks, trainer.memory.levels)
-    ]
+    """Levels, cells and capacities of a snapshot."""
+    levels = levels_of(trainer.names, trainer.tasks)
+    return [[*each, *level.capacities] for each, level in zip(levels, trainer.memory.levels)]
+
+
+def levels_of(names: Sequence[str], tasks: Sequence[Task]) -> list[list[object]]:
+    """What a snapshot must share with a trainer."""
+    return [[name, task.spec.name, task.spec.seq_len] for name, task in zip(names, tasks)]
 
 
 def _row(number: int, run: int, epoch_ns: int, experience: PuzzleExperience) -> JournalRow:

@@ -89,11 +89,12 @@ class PuzzleTable:
             self.columns[name][index] = value
 
     def remove(self, index: int) -> None:
-        """The last row in use takes its place."""
-        self.count -= 1
+        """The other rows are then in the order in which they were appended, the oldest first."""
+        order = oldest_first(self.count, self.num_written)
+        kept = order[order != index]
         for _, array in self._arrays():
-            array[index] = array[self.count]
-        self.num_written = self.count
+            array[: len(kept)] = array[kept]
+        self.count = self.num_written = len(kept)
 
     @property
     def nbytes(self) -> int:
@@ -105,15 +106,28 @@ class PuzzleTable:
         return {**arrays, "num_written": np.array([self.num_written], np.int64)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore a result of `state` of a table with this capacity and room. A column that it lacks, of an
-        earlier version, is 0.
+        """Restore a result of `state` of a table with this room. A column that it lacks, of an earlier
+        version, is 0. Of a table with more rows those of the highest priority are kept, of equals the newest.
         """
-        self.count = len(state["cells"])
-        self.num_written = int(state["num_written"][0])
+        num, num_written = len(state["cells"]), int(state["num_written"][0])
+        kept, self.num_written = np.arange(num), num_written
+        if num > self.capacity or num < min(num_written, self.capacity):  # of a table of another capacity
+            kept = oldest_first(num, num_written)
+            if num > self.capacity:
+                priority = state.get("priority", np.zeros(num))
+                kept = kept[np.argsort(priority[kept], kind="stable")[-self.capacity :]]
+            self.num_written = len(kept)
+        self.count = len(kept)
         for name, array in self._arrays():
-            array[: self.count] = state.get(name, 0)
+            array[: self.count] = state[name][kept] if name in state else 0
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         yield "cells", self.cells
         yield "solutions", self.solutions
         yield from self.columns.items()
+
+
+def oldest_first(count: int, num_written: int) -> np.ndarray:
+    """(count,) indices of the rows of a ring in the order in which they were appended."""
+    oldest = num_written % count if num_written > count else 0
+    return np.roll(np.arange(count), -oldest)

@@ -9,7 +9,7 @@ from sage.hrm_core.tasks.orbits import are_examined, orbit_keys
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.sleep.puzzles.memory import PuzzleMemory, surprise_of
 from sage.runtime.sleep.puzzles.pool import RecentRows
-from sage.runtime.sleep.puzzles.table import Provenance
+from sage.runtime.sleep.puzzles.table import Provenance, PuzzleRow, PuzzleTable
 from tests.runtime.sleep.puzzles.conftest import Feed
 
 
@@ -142,3 +142,47 @@ def test_what_is_no_puzzle_of_the_stream_is_refused(tasks: list[Task], feed: Fee
 def _fields(feed: Feed) -> dict[str, object]:
     puzzle = feed(1)[0]
     return {name: getattr(puzzle, name) for name in puzzle.__dataclass_fields__}
+
+
+def _table(*numbers: int, capacity: int = 4) -> PuzzleTable:
+    table = PuzzleTable(capacity, 1)
+    _append(table, *numbers)
+    return table
+
+
+def _append(table: PuzzleTable, *numbers: int) -> None:
+    for number in numbers:
+        table.append(
+            PuzzleRow(
+                number=number,
+                tick=0,
+                cells=np.zeros(1, np.int32),
+                solution=None,
+                orbit=0,
+                provenance=Provenance.NONE,
+                trust=1.0,
+                surprise=1.0,
+            )
+        )
+
+
+def _numbers(table: PuzzleTable) -> list[int]:
+    return [int(each) for each in table.columns["number"][: table.count]]
+
+
+def test_a_table_of_another_capacity_keeps_the_newest_rows() -> None:
+    for capacity, expected in ((3, [3, 4, 5]), (4, [4, 5, 2, 3]), (6, [2, 3, 4, 5])):
+        table = PuzzleTable(capacity, 1)
+        table.load_state(_table(*range(6)).state())
+        assert _numbers(table) == expected
+        _append(table, 6, 7, 8)
+        assert sorted(_numbers(table))[-3:] == [6, 7, 8]
+        assert sorted(_numbers(table)) == list(range(9 - capacity, 9))[-table.count :]
+
+
+def test_after_a_removal_the_oldest_row_is_still_overwritten_first() -> None:
+    table = _table(*range(6))
+    table.remove(_numbers(table).index(4))
+    assert _numbers(table) == [2, 3, 5]
+    _append(table, 6, 7, 8)
+    assert sorted(_numbers(table)) == [5, 6, 7, 8]

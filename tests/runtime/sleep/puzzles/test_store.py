@@ -7,11 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from sage.durable import Contents, write_checked
+from sage.errors import InputError
+from sage.memory.stores.journal_file import read_journal
+from sage.runtime.sleep.puzzles.folders import folder_of_levels
 from sage.runtime.sleep.puzzles.store import (
     JOURNAL,
     MEMORY,
     WEIGHTS,
     TrainerStore,
+    append_rest,
     load_weights,
     restore_memory,
     save_weights,
@@ -88,6 +93,23 @@ def test_experiences_of_another_run_are_old_and_counted_anew(
     other.close()
 
 
+def test_the_rest_is_written_once_behind_what_the_memory_and_the_journal_have(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    numbered = list(enumerate(feed(50), start=1))
+    for number, experience in numbered[:30]:
+        store.note(number, experience)
+        if number == 20:
+            store.save_memory()
+    store.close()
+    for _ in range(2):
+        assert append_rest(tmp_path, numbered[10:], run=5, epoch_ns=7) == 0
+    trainer = make_trainer(0)
+    assert restore_memory(tmp_path, trainer, run=5).noted == 50
+    assert trainer.memory.num_noted == 50
+
+
 def test_after_one_without_room_no_later_one_is_taken_before_it(
     make_trainer: MakeTrainer, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +181,78 @@ def test_a_snapshot_of_other_levels_is_renamed(make_trainer: MakeTrainer, feed: 
     TrainerStore(tmp_path, make_trainer(0, num_levels=2), run=6).close()
     assert (tmp_path / f"{MEMORY}.damaged").exists()
     assert (tmp_path / JOURNAL).exists()
+
+
+def test_a_memory_of_a_newer_version_is_refused_and_stays(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    contents = Contents(arrays=make_trainer(9).memory.state(), scalars={})
+    write_checked(tmp_path / MEMORY, contents, schema="puzzle_memory/2")
+    for _ in range(2):
+        with pytest.raises(InputError, match="has schema 'puzzle_memory/2', this version reads"):
+            TrainerStore(tmp_path, make_trainer(0), run=6)
+    assert [path.name for path in tmp_path.iterdir()] == [MEMORY]
+
+
+def test_a_memory_of_other_sizes_is_read_as_far_as_it_fits(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    first = make_trainer(0, num_recent=40)
+    store = TrainerStore(tmp_path, first, run=5)
+    for number, experience in enumerate(feed(100), start=1):
+        store.note(number, experience)
+    store.save_memory()
+    store.close()
+    newest = first.memory.levels[0].recent.columns["number"].max()
+    for size in (20, 30, 60):
+        trainer = make_trainer(0, num_recent=size)
+        again = TrainerStore(tmp_path, trainer, run=6)
+        again.save_memory()
+        again.close()
+        recent = trainer.memory.levels[0].recent
+        assert (recent.count, recent.columns["number"].max()) == (20, newest)
+        assert trainer.memory.levels[0].replayed.count > 60
+    assert {path.name for path in tmp_path.iterdir()} == {MEMORY, JOURNAL}
+
+
+def test_rows_of_other_levels_are_kept_aside_with_one_warning(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0, num_levels=2), run=5)
+    for number, experience in enumerate([*feed(3), *feed(5, level=1), *feed(2)], start=1):
+        store.note(number, experience)
+    store.close()
+    trainer = make_trainer(0)
+    other = TrainerStore(tmp_path, trainer, run=6)
+    assert trainer.memory.num_noted == 5
+    assert len(caplog.records) == 2
+    assert other.note(1, feed(1)[0])
+    _settle(other, 1)
+    other.save_memory()
+    other.close()
+    assert len(read_journal(tmp_path / f"{JOURNAL}.damaged").rows) == 10
+    assert restore_memory(tmp_path, make_trainer(0), run=6).noted == 1
+
+
+def test_each_set_of_levels_has_a_folder(make_trainer: MakeTrainer, feed: Feed, tmp_path: Path) -> None:
+    one, two = make_trainer(0), make_trainer(0, num_levels=2)
+    home = tmp_path / "puzzles"
+    assert folder_of_levels(home, one.names, one.tasks) == home
+    store = TrainerStore(home, make_trainer(0, num_levels=2), run=5)
+    store.note(1, feed(1, level=1)[0])
+    store.save_memory()
+    store.close()
+    assert folder_of_levels(home, two.names, two.tasks) == home
+    other = folder_of_levels(home, one.names, one.tasks)
+    assert other == tmp_path / "puzzles.2"
+    TrainerStore(other, make_trainer(0), run=6).close()
+    assert folder_of_levels(home, one.names, one.tasks) == other
+    (home / MEMORY).unlink()  # the journal alone
+    store = TrainerStore(home, make_trainer(0, num_levels=2), run=5)
+    store.note(1, feed(1, level=1)[0])
+    store.close()
+    assert folder_of_levels(home, two.names, two.tasks) == home
+    assert folder_of_levels(home, one.names, one.tasks) == other
 
 
 def test_weights_come_back_with_their_steps(tmp_path: Path, shipped_weights: dict[str, Tensor]) -> None:

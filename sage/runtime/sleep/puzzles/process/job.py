@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def is_solver_job(folder: Path) -> bool:
     """Whether its job.json is of a solving model; False where there is none, or of the observation model."""
     try:
         plain = json.loads((folder / JOB).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(plain, dict) and str(plain.get("schema", "")).startswith("solver_job/")
 
@@ -64,6 +65,10 @@ def sleep_on_folder(folder: Path, device: torch.device | str = "cpu") -> SleepRe
     """
     ranks = Ranks.current()
     trainer = _restored(folder)
+    if not ranks.index:  # a kill leaves no candidate of an earlier night beside a report of this one
+        (folder / REPORT).unlink(missing_ok=True)
+        if (folder / CANDIDATE).exists():
+            shutil.rmtree(folder / CANDIDATE)
     trainer.begin_night(0, ranks=ranks, device=device)
     offer = None
     while offer is None:

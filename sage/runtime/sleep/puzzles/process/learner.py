@@ -1,8 +1,8 @@
 """The loop's side of the trainer's process: starts it, feeds it, takes its offers and survives its end.
 
 Invariant: no call waits for the process, except `close`, for a second at most. Experiences that are not
-acknowledged are kept here and sent again to the next process; a process that ended is started again after a
-delay that doubles.
+acknowledged are kept here and sent again to the next process, or written by `close`; a process that ended is
+started again after a delay that doubles.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sage.mailbox.handles import Lease
 from sage.mailbox.hub import Hub
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.report import SleepOutcome, SleepReport
+from sage.runtime.sleep.puzzles.folders import folder_of_levels
 from sage.runtime.sleep.puzzles.process.board import RUNNING, STARTING, Board
 from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, TrainerSetup, write_job
 from sage.runtime.sleep.puzzles.process.wire import (
@@ -32,7 +33,7 @@ from sage.runtime.sleep.puzzles.process.wire import (
     read_offer,
     write_experience,
 )
-from sage.runtime.sleep.puzzles.store import WEIGHTS, save_weights
+from sage.runtime.sleep.puzzles.store import WEIGHTS, append_rest, save_weights
 from sage.runtime.solving.learner import LearnerFacts, Offer, PuzzleExperience
 
 SLOTS, OFFER_SLOTS = 64, 4
@@ -46,8 +47,8 @@ _log = logging.getLogger(__name__)
 
 
 class ProcessLearner:
-    """PuzzleLearner. folder: of the trainer's journal and weights.  clock: of the loop.  hub: makes its two
-    mailboxes, and closes them.
+    """PuzzleLearner. folder: of the trainer's journal and weights; where it is of other levels, `open` takes
+    another (folder_of_levels).  clock: of the loop.  hub: makes its two mailboxes, and closes them.
 
     InputError for settings that do not fit the models, or a task that another process cannot make.
     """
@@ -78,6 +79,7 @@ class ProcessLearner:
             policy="drop_newest",
         )
         self._board = Board.create(f"{self._experiences.name}.board")
+        self._epoch_ns = 0
         self._run = int.from_bytes(os.urandom(7), "little")
         self._process: subprocess.Popen[bytes] | None = None
         self._weights: dict[str, Tensor] = weights
@@ -93,11 +95,17 @@ class ProcessLearner:
         self._failed: Offer | None = None
         self._leases: list[Lease] = []
         self._is_closed = False
+        self._last_facts = LearnerFacts()
 
     @property
     def pid(self) -> int | None:
         """Of the process, None between two."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        """In use, known after `open`."""
+        return self._folder
 
     @property
     def acknowledged(self) -> int:
@@ -111,14 +119,16 @@ class ProcessLearner:
 
     def open(self, weights: Mapping[str, Tensor]) -> None:
         self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        self._folder = folder_of_levels(self._folder, self._setup.names, self._setup.tasks)
         self._folder.mkdir(parents=True, exist_ok=True)
         save_weights(self._folder / WEIGHTS, self._weights, num_steps=0)
+        self._epoch_ns = time.time_ns()
         link = TrainerLink(
             experiences=self._experiences.name,
             offers=self._offers.name,
             board=self._board.name,
             run=self._run,
-            epoch_ns=time.time_ns(),
+            epoch_ns=self._epoch_ns,
         )
         write_job(self._folder, TrainerJob(setup=self._setup, parent=my_identity(), link=link))
         (self._folder / FORMER_PLAN).unlink(missing_ok=True)
@@ -185,6 +195,9 @@ class ProcessLearner:
         self._board.is_paused = is_paused
 
     def facts(self) -> LearnerFacts:
+        """After `close`: of the end."""
+        if self._is_closed:
+            return self._last_facts
         copied = self._experiences.statistics().bytes_copied + self._offers.statistics().bytes_copied
         return LearnerFacts(
             num_steps=self._board.num_steps,
@@ -198,9 +211,9 @@ class ProcessLearner:
         )
 
     def close(self) -> None:
+        """End the process, then write what it has not acknowledged; what cannot be written is lost."""
         if self._is_closed:
             return
-        self._is_closed = True
         for held in self._leases:
             held.release()
         self._leases.clear()
@@ -211,6 +224,12 @@ class ProcessLearner:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        acknowledged = self._board.acknowledged
+        rest = [each for each in self._waiting if each[0] > acknowledged]
+        self._num_lost += append_rest(self._folder, rest, run=self._run, epoch_ns=self._epoch_ns)
+        self._waiting.clear()
+        self._last_facts = self.facts()
+        self._is_closed = True
         self._board.unlink()
         self._board.close()
 

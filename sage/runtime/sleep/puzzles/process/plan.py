@@ -116,6 +116,8 @@ def read_job(folder: Path) -> TrainerJob:
     """DataError for a file that is no job; InputError where a task cannot be made again."""
     with _damage_as_data_error(folder):
         plain = _read(folder)
+        if not isinstance(plain["parent"], int):
+            raise TypeError(f"parent is {plain['parent']!r}")
         link = None if plain.get("link") is None else TrainerLink(**plain["link"])
         return TrainerJob(setup=TrainerSetup.from_plain(plain), parent=plain["parent"], link=link)
 

@@ -69,6 +69,7 @@ class TrainerProcess:
             self._save_memory_if_due()
             self._report()
         self._store.close()
+        self._report()
 
     def _work(self) -> bool:
         """A step of practice or a slice of a night; False where there is nothing to do."""

@@ -13,8 +13,9 @@ import pytest
 from torch import Tensor
 from typer.testing import CliRunner
 
-from sage.app.cli.main import app
-from sage.durable import read_json
+from sage.app.cli.main import app, invoke
+from sage.app.config.state_dir import locked
+from sage.durable import checked_json, read_json
 from sage.errors import DataError, InputError
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model_family import family_of
@@ -41,6 +42,7 @@ from sage.runtime.sleep.puzzles.process.plan import (
     write_job,
 )
 from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, save_weights
+from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
 
 
@@ -212,6 +214,73 @@ def test_sage_sleep_without_a_job_is_refused_in_one_line(tmp_path: Path) -> None
         result = CliRunner().invoke(app, ["sleep", str(folder)])
         assert result.exit_code != 0
         assert message in str(result.exception) + result.output
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b"[" * 100_000,
+        checked_json({"schema": "solver_job/1", "parent": 1}),
+        checked_json({"schema": "observation", "loss": 5}),
+    ],
+)
+def test_sage_sleep_of_a_wrong_job_is_one_line(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / JOB).write_bytes(content)
+    assert invoke(["sleep", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_parent_that_is_text_is_damage(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:
+    folder = _folder(tasks, feed, tmp_path / "trainer")
+    plain = read_json(folder / JOB, plain_keys=KEYS)
+    (folder / JOB).write_bytes(checked_json({**plain, "parent": "mother"}))
+    with pytest.raises(DataError, match="parent is 'mother'"):
+        read_solver_job(folder)
+
+
+def test_a_bad_folder_of_a_state_directory_does_not_stop_the_other_nights(
+    tasks: list[Task], feed: Feed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _folder(tasks, feed, tmp_path / "solving" / "puzzles")
+    (tmp_path / "solving" / "a").mkdir()
+    (tmp_path / "solving" / "a" / JOB).write_text("{}")
+    assert invoke(["sleep", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert '"stream": "puzzles"' in captured.out
+    assert captured.err.count("\n") == 1
+    assert "solving/a" in captured.err
+
+
+@pytest.mark.parametrize("given", ["", "solving", "solving/puzzles"])
+def test_no_night_of_a_state_directory_runs_beside_a_session(
+    tasks: list[Task], feed: Feed, tmp_path: Path, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _folder(tasks, feed, tmp_path / "solving" / "puzzles")
+    with locked(tmp_path):
+        assert invoke(["sleep", str(tmp_path / given)]) == 2
+    assert "another session is running here" in capsys.readouterr().err
+    assert not (folder / REPORT).exists()
+
+
+def test_a_night_begins_without_the_report_and_the_candidate_of_the_last_one(
+    tasks: list[Task], feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _folder(tasks, feed, tmp_path / "trainer")
+    (folder / REPORT).write_text("{}")
+    (folder / CANDIDATE).mkdir()
+    (folder / CANDIDATE / "model.safetensors").write_bytes(b"")
+
+    def killed(self: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PuzzleTrainer, "advance_night", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sleep_on_folder(folder)
+    assert not (folder / REPORT).exists()
+    assert not (folder / CANDIDATE).exists()
 
 
 @pytest.mark.slow

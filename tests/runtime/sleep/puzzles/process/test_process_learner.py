@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
 from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
 from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
-from sage.runtime.sleep.puzzles.store import restore_memory
+from sage.runtime.sleep.puzzles.store import JOURNAL, restore_memory
 from sage.runtime.solving.learner import Offer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
 
@@ -140,6 +141,55 @@ def test_a_life_with_kills_loses_nothing_and_copies_nothing(rig: Rig, feed: Feed
     trainer = rig.setup.build()
     restore_memory(rig.folder, trainer, run=1)
     assert trainer.memory.num_noted == 180
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("is_running", [False, True])
+def test_an_end_loses_no_experience(rig: Rig, feed: Feed, is_running: bool) -> None:
+    """More than the mailbox holds; the process may not have begun to read it."""
+    learner = rig.learner
+    if is_running:
+        learner.note(feed(30))
+        rig.until(lambda: learner.acknowledged == 30)
+    first = 30 if is_running else 0
+    learner.note(feed(300 - first, first=first))
+    learner.close()
+    facts = learner.facts()
+    assert (facts.num_experiences, facts.num_lost) == (300, 0)
+    trainer = rig.setup.build()
+    assert restore_memory(rig.folder, trainer, run=learner._run).noted == 300
+    assert trainer.memory.num_noted == 300
+    assert trainer.memory.levels[0].recent.columns["time_ns"].max() > 10**18
+
+
+@pytest.mark.timeout(600)
+def test_what_cannot_be_written_at_the_end_is_lost_and_counted(rig: Rig, feed: Feed) -> None:
+    rig.kill()
+    rig.learner.note(feed(20))
+    (rig.folder / JOURNAL).unlink(missing_ok=True)
+    (rig.folder / JOURNAL).mkdir()
+    rig.learner.close()
+    assert rig.learner.facts().num_lost == 20
+
+
+def test_a_run_with_other_levels_has_a_folder_of_its_own(
+    tasks: list[Task], feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProcessLearner, "_start", lambda _: None)
+    setups: dict[str, TrainerSetup] = {}
+    for level, name in ((0, "trainer"), (1, "trainer.2"), (0, "trainer"), (1, "trainer.2")):
+        rig = Rig([tasks[level]], tmp_path / "trainer")
+        rig.learner.open(rig.family.weights())
+        assert rig.learner.folder == tmp_path / name
+        rig.learner.note([replace(each, level=0) for each in feed(4, level=level)])
+        rig.learner.close()
+        assert rig.learner.facts().num_lost == 0
+        rig.hub.close()
+        setups[name] = rig.setup
+    for name, setup in setups.items():
+        trainer = setup.build()
+        restore_memory(tmp_path / name, trainer, run=1)
+        assert trainer.memory.num_noted == 8
 
 
 @pytest.mark.timeout(600)
