@@ -104,4 +104,4 @@ def _may_hold(path: Path, terms: Sequence[Term]) -> bool:
         raise
     except DAMAGE:
         return True
-    return any(len(doomed_slots(mind, table, terms)) for table in tables)
+    return any(len(doomed_slots(mind, table.with_freed(), terms)) for table in tables)
