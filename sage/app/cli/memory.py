@@ -73,7 +73,7 @@ def export(
 
     with open_archive(state_dir) as archive:
         num = write(archive, out)
-    typer.echo(f"{out}: {num} memories")
+    typer.echo(f"{' '.join(str(out).split())}: {num} memories")
 
 
 @app.command("forget")
