@@ -21,9 +21,9 @@ from sage.app.memories.leftovers import (
     delete,
     doomed_rows,
     doomed_slots,
-    is_row_doomed,
     journal_of,
     leftovers,
+    without_doomed,
 )
 from sage.app.memories.puzzles import forget_puzzles
 from sage.app.memories.terms import Term
@@ -148,7 +148,7 @@ def _rewrite(state_dir: Path, plan: _Plan, terms: Sequence[Term]) -> None:
     mind, doomed = plan.mind, plan.doomed
     journal = journal_of(state_dir, mind.key)
     if mind.folder is None:
-        kept = [row for row in mind.contents.rows if not is_row_doomed(mind.key, row, terms)]
+        kept = without_doomed(mind.key, mind.contents.rows, terms)
         restart_journal(journal, tuple(renumbered(kept, mind.contents.newest_sequence)))
         return
     states = {table.name: _without(table.state, doomed[table.name]) for table in mind.tables}

@@ -6,17 +6,21 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file, save_file
 
 from sage.app.memories.archive import MEMORY
 from sage.durable import digest_of
 from sage.memory.contexts import OnlineContexts
-from sage.memory.stores.hmemory import HMemory
+from sage.memory.stores.hmemory import Experience, HMemory
+from sage.memory.stores.journal import Journal
+from sage.memory.stores.journal_file import read_journal
 from sage.memory.stores.recall import RecallStore
+from sage.memory.stores.recovery import apply_rows
 from sage.memory.stores.snapshot import save_states
 from sage.runtime.snapshot import STATE
 from sage.runtime.snapshot_about import ABOUT
-from tests.app.memories.test_memories import EPOCH_NS, MARK, SHAPE, State, ask, live, make
+from tests.app.memories.test_memories import EPOCH_NS, MARK, SHAPE, State, _append, ask, counts, live, make
 
 
 def build(*, num_experiences: int = 64) -> HMemory:
@@ -88,3 +92,67 @@ def test_the_centre_of_a_context_is_computed_without_the_forgotten_key(tmp_path:
     assert after["contexts.counts"].tolist() == [1, 1, 19]
     ask(state, capsys, "forget", "context=2")
     assert not load_file(state.folder / STATE)["contexts.centres"][2].any()
+
+
+@pytest.mark.parametrize("has_snapshot", [True, False])
+def test_what_is_deleted_is_what_is_reported(tmp_path: Path, capsys, has_snapshot: bool) -> None:
+    """Replay has no salience, so that no condition on it holds there."""
+    state = make(tmp_path, has_snapshot=has_snapshot)
+    before = counts(state)
+    done = ask(state, capsys, "forget", "salience>0.6")["num_memories"]
+    after = counts(state)
+    assert {name: before[name] - after[name] for name in before} == done
+    assert (done["recall"], done["replay"]) == (39, 0)
+
+
+@pytest.mark.parametrize("saliences", [(0.9, 0.1), (0.1, 0.9)])
+def test_a_merged_memory_has_the_salience_that_is_shown(tmp_path: Path, capsys, saliences) -> None:
+    state = State(home=tmp_path, memory=build())
+    journal = Journal(state.journal)
+    state.memory.recorder = lambda change: _append(journal, change)
+    for second, salience in enumerate(saliences):
+        state.memory.remember(
+            Experience(
+                window=None, key=np.ones(6), value=np.zeros(2), surprise=0.5, salience=salience, trust=0.5,
+                context=0, time_ns=second,
+            )
+        )  # fmt: skip
+    journal.close()
+    ask(state, capsys, "forget", "salience<0.5")
+    (left,) = ask(state, capsys, "search")
+    assert (left["fields"]["id"], left["fields"]["salience"]) == (2, pytest.approx(0.9))
+    assert ask(state, capsys, "forget", "salience>0.5")["num_memories"] == {"recall": 1}
+    assert ask(state, capsys, "search") == []
+
+
+def test_runs_after_a_forgotten_memory_lose_none(tmp_path: Path, capsys) -> None:
+    """Without a snapshot: the next run's rows state the slots that it has."""
+    state = make(tmp_path, has_snapshot=False)
+    ask(state, capsys, "forget", "id=1")
+    for begin in (100, 200):
+        memory = build()
+        contents = read_journal(state.journal)
+        apply_rows(memory, contents.rows, epoch_ns=EPOCH_NS)
+        store = memory.recall_store
+        expected = [*range(2, 61), *range(61, 61 + (begin > 100) * 2)]
+        assert sorted(store.origins.ids[: len(store)].tolist()) == expected
+        with_journal = Journal(state.journal, contents=contents, start_after=contents.newest_sequence)
+        memory.recorder = lambda change, journal=with_journal: _append(journal, change)
+        live(memory, range(begin, begin + 2))
+        with_journal.close()
+
+
+@pytest.mark.parametrize("has_snapshot", [True, False])
+def test_a_forgotten_number_is_not_used_again(tmp_path: Path, capsys, has_snapshot: bool) -> None:
+    state = make(tmp_path, has_snapshot=has_snapshot)
+    ask(state, capsys, "forget", "episode=12")
+    memory = build()
+    if has_snapshot:
+        memory.load(state.folder / MEMORY, elapsed_ns=10**12)
+    else:
+        apply_rows(memory, read_journal(state.journal).rows, epoch_ns=EPOCH_NS + 10**12)
+    store = memory.recall_store
+    assert int(store.origins.ids[: len(store)].max()) == 55
+    live(memory, range(1))
+    newest = store.origins.of(store.origins.last_slot)
+    assert (newest.id, newest.episode) == (61, 13)
