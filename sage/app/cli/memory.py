@@ -73,7 +73,7 @@ def export(
 
     with open_archive(state_dir) as archive:
         num = write(archive, out)
-    typer.echo(f"{out}: {num} memories")
+    typer.echo(f"{' '.join(str(out).split())}: {num} memories")
 
 
 @app.command("forget")
@@ -108,7 +108,7 @@ def forget(
         puzzles = ", ".join(f"{num} of {table}" for table, num in forgotten.num_puzzles.items())
         typer.echo(f"{verb}: puzzles: {puzzles}")
     if forgotten.num_overwritten:
-        typer.echo(f"{verb}: {forgotten.num_overwritten} memories of snapshots that later ones had replaced")
+        typer.echo(f"{verb}: {forgotten.num_overwritten} memories of snapshots that were not in use any more")
     for folder in forgotten.folders:
         typer.echo(f"{verb}: {folder}")
     if forgotten.cleared:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,15 @@ class Table:
             if reads is None
             else reads[self.slots, -1].astype(float),
         }
+
+    def with_freed(self) -> Table:
+        """Also the free slots whose arrays still have a memory, which a night has freed."""
+        windows = self.state.arrays.get("window.values")
+        if windows is None or "is_new" not in self.state.arrays:
+            return self
+        has_window = (windows.reshape(len(windows), -1) != 0).any(axis=1)
+        slots = np.union1d(np.flatnonzero(has_window), np.flatnonzero(self.state.arrays.get("ids", ())))
+        return replace(self, slots=np.union1d(self.slots, slots))
 
     def vectors(self) -> np.ndarray | None:
         """(n, key_dim) unit keys by which memories are recalled; None for a store without keys."""

@@ -1,12 +1,14 @@
 """`sage memory export`: every memory with its arrays, as JSONL, msgpack or Parquet.
 
-Invariant: the three formats hold the same records; the schema's name is in the file.
+Invariant: the three formats hold the same records; the schema's name is in the file. A file of this name that
+was there before stays until the new one is complete.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 from sage.app.memories.archive import FIELDS, Archive, Mind, Table
 from sage.app.memories.search import fields_of
 from sage.app.terminal.errors import UserError
+from sage.durable import sync_folder
 
 SCHEMA = "sage-memory/1"
 _NUMBERS = {"salience": "float64", "trust": "float64"}
@@ -31,11 +34,29 @@ def export(archive: Archive, out: Path) -> int:
             f"{out}: cannot export to {out.suffix or 'no suffix'!r}: end the name in {', '.join(writers)}"
         )
     try:
-        return writers[out.suffix](archive, out)
+        return _written(writers[out.suffix], archive, out)
     except OSError as error:
         raise UserError(
             f"{out}: cannot write ({error.strerror}): give another path, or free disk space"
         ) from error
+
+
+def _written(write: Callable[[Archive, Path], int], archive: Archive, out: Path) -> int:
+    """The file is written beside its place and renamed: after an error the one before it stays."""
+    place = Path(os.path.realpath(out))  # a link stays a link
+    if place.exists() and not place.is_file():  # a pipe or a device
+        return write(archive, out)
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    try:
+        num = write(archive, partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(place)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(place.parent)
+    return num
 
 
 def records(archive: Archive) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
@@ -96,7 +117,7 @@ def _write_parquet(archive: Archive, out: Path) -> int:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise UserError(
-            f"{out}: Parquet needs pyarrow: pip install 'sage-runtime[parquet]', or export to .jsonl"
+            "export to Parquet needs pyarrow: pip install 'sage-runtime[parquet]', or export to .jsonl"
         ) from error
     array_type = pa.struct([("dtype", pa.string()), ("shape", pa.list_(pa.int64())), ("data", pa.binary())])
     kinds = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}

@@ -15,14 +15,15 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from sage.app.config.state_dir import MIND_NAME
-from sage.app.memories.archive import MEMORY, Archive, Mind, snapshot_tables
+from sage.app.memories.archive import MEMORY, Archive, Mind, Table, snapshot_tables
+from sage.app.memories.centres import recentred
 from sage.app.memories.leftovers import (
     delete,
     doomed_rows,
     doomed_slots,
-    is_row_doomed,
     journal_of,
     leftovers,
+    without_doomed,
 )
 from sage.app.memories.puzzles import forget_puzzles
 from sage.app.memories.terms import Term
@@ -44,8 +45,8 @@ SUMS = {"entities": "entity memory", "sidecar": "sidecar"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
     """Deleted: num_memories by store, num_puzzles by stream and table, num_rows of journals, num_overwritten
-    memories of snapshots that later ones had replaced, and files and folders that have such memories or
-    cannot be read.
+    memories of snapshots that later ones had replaced or a night had freed, and files and folders that have
+    such memories or cannot be read.
 
     cleared: counts and fast weights that the memories were part of, of which each is begun anew.
     num_undated: puzzles, of an earlier version, that no condition on time or episode finds.
@@ -66,8 +67,9 @@ def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> 
     Each snapshot that has one, in its file or its journal, is written anew with its journal's rows included.
     The snapshot before it and damaged files are deleted where they have one or cannot be read, and the files
     of nights always: their windows state neither episode nor wall time. Entity memory and the sidecar
-    are sums over all memories, of which no part can be taken out: they are cleared. Weights that were trained
-    are not changed.
+    are sums over all memories, of which no part can be taken out: they are cleared. The centres of the
+    contexts of these memories are computed from the memories that are left. Weights that were trained are not
+    changed.
     """
     if not terms:
         raise UserError("no condition is given: name what to forget, e.g. episode=12, or time>10m")
@@ -87,7 +89,7 @@ def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> 
             delete(folder)
         for plan in plans:
             if plan.must_write:
-                _rewrite(archive.state_dir, plan.mind, plan.doomed, terms)
+                _rewrite(archive.state_dir, plan, terms)
         forget_puzzles(archive.state_dir, terms, is_dry=False)
     return Forgotten(
         num_memories=counts,
@@ -103,8 +105,8 @@ def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
     """doomed: slots to delete, by store.  num_rows: doomed rows in the journal's file.  num_overwritten:
-    doomed memories of the snapshot's file that later rows have replaced.  must_write: any of them, or a row
-    that cannot be read.
+    doomed memories of the snapshot's file that later rows have replaced or a night has freed.  must_write:
+    any of them, or a row that cannot be read.  contexts: of the doomed memories.
     """
 
     mind: Mind
@@ -112,30 +114,41 @@ class _Plan:
     num_rows: int
     num_overwritten: int
     must_write: bool
+    contexts: frozenset[int]
 
 
 def _planned(state_dir: Path, mind: Mind, terms: Sequence[Term]) -> _Plan:
     doomed = {table.name: doomed_slots(mind.key, table, terms) for table in mind.tables}
+    contexts = {each for table in mind.tables for each in _contexts_of(table, doomed[table.name])}
     num_overwritten = 0
     for table in () if mind.folder is None else snapshot_tables(mind.folder):
-        slots = doomed_slots(mind.key, table, terms)
+        slots = doomed_slots(mind.key, table.with_freed(), terms)
         num_overwritten += len(np.setdiff1d(slots, doomed[table.name]))
+        contexts.update(_contexts_of(table, slots))
     found = find_rows(present(journal_of(state_dir, mind.key)))
-    num_rows = len(doomed_rows(mind.key, found, terms))
+    rows = doomed_rows(mind.key, found, terms)
+    contexts.update(row.context for row in rows)
     num_slots = sum(map(len, doomed.values()))
     return _Plan(
         mind=mind,
         doomed=doomed,
-        num_rows=num_rows,
+        num_rows=len(rows),
         num_overwritten=num_overwritten,
-        must_write=bool(num_slots or num_overwritten or num_rows or found.unreadable),
+        must_write=bool(num_slots or num_overwritten or rows or found.unreadable),
+        contexts=frozenset(contexts),
     )
 
 
-def _rewrite(state_dir: Path, mind: Mind, doomed: Mapping[str, np.ndarray], terms: Sequence[Term]) -> None:
+def _contexts_of(table: Table, slots: np.ndarray) -> list[int]:
+    contexts = table.state.arrays.get("contexts")
+    return [] if contexts is None else [int(each) for each in contexts[slots]]
+
+
+def _rewrite(state_dir: Path, plan: _Plan, terms: Sequence[Term]) -> None:
+    mind, doomed = plan.mind, plan.doomed
     journal = journal_of(state_dir, mind.key)
     if mind.folder is None:
-        kept = [row for row in mind.contents.rows if not is_row_doomed(mind.key, row, terms)]
+        kept = without_doomed(mind.key, mind.contents.rows, terms)
         restart_journal(journal, tuple(renumbered(kept, mind.contents.newest_sequence)))
         return
     states = {table.name: _without(table.state, doomed[table.name]) for table in mind.tables}
@@ -152,7 +165,7 @@ def _rewrite(state_dir: Path, mind: Mind, doomed: Mapping[str, np.ndarray], term
                 for name, array in load_file(mind.folder / STATE).items()
                 if name.split(".")[0] not in SUMS
             }
-            (folder / STATE).write_bytes(save(left))
+            (folder / STATE).write_bytes(save(recentred(left, states.get("recall"), plan.contexts)))
             written.append(STATE)
         digests = {name: digest_of((folder / name).read_bytes()) for name in written}
         digests = {**mind.about["digests"], **digests}
@@ -172,11 +185,16 @@ def _parts_of_all(mind: Mind) -> list[str]:
 
 
 def _without(state: StoreState, slots: np.ndarray) -> StoreState:
-    """The state without these slots; a store that marks its free slots keeps the numbers of the others."""
+    """The state without these slots; a store that marks its free slots keeps the numbers of the others, and
+    what is left in free ones is deleted.
+    """
     if "is_new" not in state.arrays:
         arrays = {name: np.delete(array, slots, axis=0) for name, array in state.arrays.items()}
         return StoreState(geometry=state.geometry, scalars=state.scalars, arrays=arrays)
     arrays = {name: array.copy() for name, array in state.arrays.items()}
+    arrays["keys"][slots] = -np.inf
+    is_free = np.isneginf(arrays["keys"])
     for name, array in arrays.items():
-        array[slots] = -np.inf if name == "keys" else 0
+        if name != "keys":
+            array[is_free[: len(array)]] = 0
     return StoreState(geometry=state.geometry, scalars=state.scalars, arrays=arrays)

@@ -17,6 +17,7 @@ from sage.app.memories.terms import Term
 from sage.memory.stores.journal_pages import FoundRows, find_rows
 from sage.memory.stores.journal_row import StoredRow
 from sage.memory.stores.journal_swap import delete_journal, files_of
+from sage.memory.stores.state import StoreState
 from sage.runtime.snapshot_about import DAMAGE, SnapshotUnavailable
 
 
@@ -71,21 +72,39 @@ def doomed_rows(mind: str, found: FoundRows, terms: Sequence[Term]) -> list[Stor
 
 
 def is_row_doomed(mind: str, row: StoredRow, terms: Sequence[Term]) -> bool:
-    first = row.array("first_times_ns")
-    first_ns = row.wall_ns if first is None else row.epoch_ns + int(first)
-    columns = {
-        "id": row.id,
-        "first_id": row.first_id,
-        "episode": row.episode,
-        "first_episode": row.first_episode,
-        "context": row.context,
-        "time_ns": row.wall_ns,
-        "first_time_ns": first_ns,
-        "salience": row.salience,
-        "trust": row.trust,
+    """Whether the memory in the slot, as it was after this row, meets every term."""
+    if row.slot < 0:
+        return False
+    arrays = {
+        name: array[None]
+        for name in row.layout.fields
+        if not name.startswith("window.") and (array := row.array(name)) is not None
     }
-    arrays = {name: np.array([value]) for name, value in columns.items()}
-    return row.slot >= 0 and all(term.holds(arrays, row.store, mind)[0] for term in terms)
+    state = StoreState(geometry={}, scalars={}, arrays=arrays)
+    table = Table(name=row.store, state=state, slots=np.array([0]), epoch_ns=row.epoch_ns)
+    return bool(len(doomed_slots(mind, table, terms)))
+
+
+def without_doomed(mind: str, rows: Sequence[StoredRow], terms: Sequence[Term]) -> list[StoredRow]:
+    """The rows of a journal without a snapshot that are left, with slots as recovery places them: a memory
+    that is to be forgotten goes with all rows of its slot.
+    """
+    newest = {(row.store, row.slot): row for row in rows}
+    doomed = {place for place, row in newest.items() if is_row_doomed(mind, row, terms)}
+    left = [row for row in rows if (row.store, row.slot) not in doomed]
+    kept = [row for row in left if not is_row_doomed(mind, row, terms)]
+    places = {(row.store, row.slot) for row in kept if row.slot >= 0 and "is_new" not in row.layout.fields}
+    numbers: dict[str, int] = {}
+    moved = {}
+    for store, slot in sorted(places):
+        moved[store, slot] = numbers.get(store, 0)
+        numbers[store] = moved[store, slot] + 1
+    placed = [row._replace(slot=moved.get((row.store, row.slot), row.slot)) for row in kept]
+    scalars = {row.store: row.scalars_json for row in rows}
+    last = {row.store: at for at, row in enumerate(placed)}
+    for store, at in last.items():  # e.g. the newest id, which is not used again
+        placed[at] = placed[at]._replace(scalars_json=scalars[store])
+    return placed
 
 
 def _is_log_of_another(path: Path) -> bool:
@@ -104,4 +123,4 @@ def _may_hold(path: Path, terms: Sequence[Term]) -> bool:
         raise
     except DAMAGE:
         return True
-    return any(len(doomed_slots(mind, table, terms)) for table in tables)
+    return any(len(doomed_slots(mind, table.with_freed(), terms)) for table in tables)

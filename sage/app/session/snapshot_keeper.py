@@ -102,6 +102,11 @@ class SnapshotKeeper:
             clock=self._clock,
             wall_ns=self._wall_ns,
         )
+        if recovered.has_moved:  # later rows of the journal state slots as they are now
+            self._written_tick = -1
+            snapshot = self._capture()
+            if snapshot is not None:
+                self._write(snapshot)
         return recovered.message
 
     def begin(self) -> None:

@@ -161,6 +161,7 @@ class ExaminationStore:
                 "num_seen": self.num_seen,
                 "num_slots": num_slots,
                 "generator": self._generator.bit_generator.state,
+                **self.origins.newest(),
             },
             arrays={**own, **self._slots.arrays(num_slots), **self.origins.arrays(self.capacity)},
         )
@@ -172,4 +173,4 @@ class ExaminationStore:
         self._times_ns[:] = state.arrays["times_ns"]
         self._generator.bit_generator.state = state.scalars["generator"]
         self._slots.load(state.arrays, len(state.arrays["window.start_tick"]))
-        self.origins.load(state.arrays, self._times_ns)
+        self.origins.load(state.arrays, self._times_ns, state.scalars)

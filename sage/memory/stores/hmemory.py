@@ -205,8 +205,8 @@ class HMemory:
         self._shift_times(-by_ns)
 
     def begin_episodes(self) -> None:
-        """Number the episodes of a new run after those in the stores."""
-        self._num_episodes = max(int(store.origins.episodes.max()) for store in self.stores.values())
+        """Number the episodes of a new run after those of earlier runs."""
+        self._num_episodes = max(store.origins.newest_episode for store in self.stores.values())
 
     def episode_at(self, time_ns: int) -> int:
         """Number of the episode at a time since the run's start, from 1."""

@@ -301,7 +301,7 @@ class RecallStore:
     def state(self) -> StoreState:
         return StoreState(
             geometry={"capacity": self.capacity, "key_dim": self._keys.shape[1], "value_dim": self.value_dim},
-            scalars={"num_queries": self.num_queries},
+            scalars={"num_queries": self.num_queries, **self.origins.newest()},
             arrays={
                 "contexts": self.contexts,
                 **{name: array[: len(self)] for name, array in self._arrays().items()},
@@ -316,7 +316,7 @@ class RecallStore:
         for name, array in self._arrays().items():
             array[: len(self)] = state.arrays[name]
         self._index = None
-        self.origins.load(state.arrays, self.times_ns)
+        self.origins.load(state.arrays, self.times_ns, state.scalars)
         self.usefulness.load(state.arrays, len(self))
 
 

@@ -1,7 +1,8 @@
 """Journal rows put on top of the stores of a snapshot.
 
 Invariant: of several rows of one slot the newest counts, and equal rows applied twice change nothing. A row
-that the journal lost leaves no hole: its slot keeps what it had, or is left out.
+that the journal lost leaves no hole: its slot keeps what it had, or is left out; in a store that marks its
+free slots it stays free.
 """
 
 from __future__ import annotations
@@ -71,9 +72,28 @@ def overlaid(
             part = {row.slot: row for row in rows[begin:end]}
             arrays = _with_slots(arrays, part, epoch_ns, limits) if part else arrays
             if end < len(rows):
-                arrays |= {name: array.copy() for name, array in rows[end].arrays.items()}
+                arrays |= _as_a_whole(arrays, rows[end])
             begin = end + 1
     return StoreState(geometry=state.geometry, scalars=rows[-1].scalars, arrays=arrays)
+
+
+def were_moved(memory: HMemory, rows: Iterable[StoredRow]) -> bool:
+    """After apply_rows: whether holes were closed, so that memories are in other slots than `rows` state.
+
+    Later rows state the new slots: a snapshot must be written before them.
+    """
+    num_slots = {name: len(store.state().arrays["keys"]) for name, store in memory.stores.items()}
+    return any(row.slot >= num_slots.get(row.store, row.slot + 1) for row in rows)
+
+
+def _as_a_whole(arrays: Mapping[str, np.ndarray], row: StoredRow) -> dict[str, np.ndarray]:
+    """The arrays of a row that changes all slots; a slot whose own row was lost stays free."""
+    changed = {name: array.copy() for name, array in row.arrays.items()}
+    before = arrays.get("keys", np.zeros(0))[: len(changed["keys"])]
+    is_free = np.ones(len(changed["keys"]), bool)
+    is_free[: len(before)] = np.isneginf(before)
+    changed["keys"][is_free], changed["is_new"][is_free] = -np.inf, False
+    return changed
 
 
 def _with_slots(
@@ -82,8 +102,7 @@ def _with_slots(
     """The arrays with the slots in `newest` replaced, or appended."""
     order = sorted(newest)
     names = list(arrays or newest[order[0]].layout.fields)
-    # A store that marks its free slots has some arrays of full length: the slots keep their numbers there.
-    may_close_holes = len({len(array) for array in arrays.values()}) <= 1
+    may_close_holes = "is_new" not in names  # a store that marks its free slots: they keep their numbers
     shifts = np.array([newest[slot].epoch_ns - epoch_ns for slot in order], np.int64)
     slots = np.array(order)
     joined = _Joined([newest[slot] for slot in order])
@@ -95,7 +114,8 @@ def _with_slots(
         elif name == _STARTS and limits.block_ns is not None:
             values = values + shifts // limits.block_ns * limits.block_ns
         before = arrays[name] if arrays else np.zeros((0, *values.shape[1:]), values.dtype)
-        result[name] = _placed(before, slots, values, may_close_holes)
+        free = -np.inf if name == "keys" and not may_close_holes else 0
+        result[name] = _placed(before, slots, values, may_close_holes, free)
     return result
 
 
@@ -133,11 +153,13 @@ class _Joined:
         return np.stack([np.zeros_like(given) if array is None else array for array in arrays])
 
 
-def _placed(before: np.ndarray, order: np.ndarray, values: np.ndarray, may_close_holes: bool) -> np.ndarray:
-    """`before` with row order[i] set to values[i]; rows behind its end are appended."""
+def _placed(
+    before: np.ndarray, order: np.ndarray, values: np.ndarray, may_close_holes: bool, free: float
+) -> np.ndarray:
+    """`before` with row order[i] set to values[i]; rows behind its end are appended, holes are `free`."""
     is_new = order >= len(before)
     num_added = int(np.count_nonzero(is_new)) if may_close_holes else max(int(order[-1]) + 1 - len(before), 0)
-    after = np.concatenate([before, np.zeros((num_added, *before.shape[1:]), before.dtype)])
+    after = np.concatenate([before, np.full((num_added, *before.shape[1:]), free, before.dtype)])
     to = order.copy()
     if may_close_holes:
         to[is_new] = len(before) + np.arange(num_added)

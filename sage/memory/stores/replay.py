@@ -90,7 +90,9 @@ class ReplayStore:
             **self.origins.arrays(len(self)),
         }
         return StoreState(
-            geometry=self._slots.geometry(), scalars=own.scalars, arrays={**own.arrays, **arrays}
+            geometry=self._slots.geometry(),
+            scalars={**own.scalars, **self.origins.newest()},
+            arrays={**own.arrays, **arrays},
         )
 
     def restore(self, state: StoreState) -> None:
@@ -98,4 +100,4 @@ class ReplayStore:
         self._weights[: len(self)] = state.arrays["weights"]
         self._times_ns[: len(self)] = state.arrays["times_ns"]
         self._slots.load(state.arrays, len(self))
-        self.origins.load(state.arrays, self.times_ns)
+        self.origins.load(state.arrays, self.times_ns, state.scalars)

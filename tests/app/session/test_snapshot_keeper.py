@@ -21,7 +21,7 @@ from sage.app.session.build import Run, build_run
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.mailbox.clock import ManualClock
 from sage.memory.stores import journal, journal_file
-from sage.memory.stores.journal_file import JournalUnusable, open_journal, read_journal
+from sage.memory.stores.journal_file import JournalUnusable, open_journal, read_journal, restart_journal
 from sage.runtime.report import Event, SleepOutcome, SleepReport
 from sage.runtime.snapshot import MODEL, snapshot_key
 
@@ -273,6 +273,27 @@ def test_a_journal_that_grows_brings_a_snapshot_forward(begin, monkeypatch: pyte
     assert life.keeper.num_written > 0
 
 
+def test_memories_after_a_lost_row_survive_a_kill_before_the_first_snapshot(begin, tmp_path: Path) -> None:
+    """A lost row moves memories to other slots: a snapshot states them before new rows do."""
+    life = begin(first_secs=100)
+    life.tick(110)
+    copy = killed(life, tmp_path)
+    path = journal_of(life, copy)
+    rows = read_journal(path).rows
+    places = {(row.store, row.slot) for row in rows}
+    store = next(name for name in ("recall", "replay") if (name, 1) in places)
+    restart_journal(path, tuple(row for row in rows if (row.store, row.slot) != (store, 0)))
+    later = begin(copy, since_secs=60, first_secs=100)
+    assert later.keeper.num_written == 1
+    before = later.stores
+    later.tick(60)
+    assert later.stores != before
+    assert later.keeper.num_written == 1
+    again = begin(killed_copy(later, copy, tmp_path / "again"), since_secs=120, first_secs=100)
+    assert again.stores == later.stores
+    assert again.keeper.num_written == 0
+
+
 def test_damaged_rows_are_counted_and_the_file_is_set_aside(begin, tmp_path: Path) -> None:
     life = begin(first_secs=100)
     life.tick(110)
@@ -422,6 +443,8 @@ def test_a_snapshot_of_today_without_a_journal_is_continued(begin, tmp_path: Pat
     new = ("ids", "first_ids", "episodes", "first_episodes", "first_times_ns")
     arrays = {name: array for name, array in contents.arrays.items() if name.split("/")[1] not in new}
     assert len(arrays) < len(contents.arrays)
+    for each in contents.scalars.values():
+        del each["scalars"]["newest_id"], each["scalars"]["newest_episode"]
     write_checked(folder / MEMORY, Contents(arrays=arrays, scalars=contents.scalars), schema="memory/1")
     about = json.loads((folder / ABOUT).read_text())
     about = {name: about[name] for name in ("format", "digests", "tick", "weights_version")}

@@ -11,8 +11,9 @@ import pytest
 from sage.memory.stores.hmemory import Experience, HMemory, StoreChange
 from sage.memory.stores.journal_row import JournalRow, StoredRow, decode, encode
 from sage.memory.stores.recall import RecallStore
-from sage.memory.stores.recovery import apply_rows
+from sage.memory.stores.recovery import apply_rows, overlaid, were_moved
 from sage.memory.stores.snapshot import save_states
+from sage.memory.stores.state import StoreState
 from sage.memory.windows.window import Window, WindowShape
 
 Live = Callable[..., Window]
@@ -165,3 +166,34 @@ def test_numbers_continue_after_those_of_the_journal(shape: WindowShape, live: L
     live_through(restored, live, range(5))
     assert min(row.id for row in later.rows) > max(row.id for row in recorder.rows)
     assert later.rows[-1].episode > max(row.episode for row in recorder.rows)
+
+
+def test_a_window_whose_row_was_lost_before_a_night_is_not_in_use(shape: WindowShape, live: Live) -> None:
+    memory = build(shape)
+    recorder = Recorder(memory)
+    live_through(memory, live, range(70))  # with a night at the end
+    examined = [row for row in recorder.rows if row.store == "examination"]
+    slots = sorted({row.slot for row in examined if row.slot >= 0} & set(_used(memory)))
+    assert len(slots) > 1
+    kept = [row for row in examined if row.slot != slots[0]]
+    restored = build(shape)
+    apply_rows(restored, kept, epoch_ns=EPOCH_NS)
+    assert _used(restored) == slots[1:]
+    assert not were_moved(restored, kept)
+    shown = overlaid(StoreState(geometry={}, scalars={}, arrays={}), kept, EPOCH_NS)  # without a snapshot
+    assert np.flatnonzero(shown.arrays["keys"] > -np.inf).tolist() == slots[1:]
+
+
+def _used(memory: HMemory) -> list[int]:
+    return np.flatnonzero(memory.examination.state().arrays["keys"] > -np.inf).tolist()
+
+
+def test_closed_holes_are_stated(shape: WindowShape, live: Live) -> None:
+    memory = build(shape)
+    recorder = Recorder(memory)
+    live_through(memory, live, range(60))
+    for lost, is_moved in ((None, False), (("recall", 0), True), (("replay", 0), True)):
+        rows = [row for row in recorder.rows if (row.store, row.slot) != lost]
+        restored = build(shape)
+        apply_rows(restored, rows, epoch_ns=EPOCH_NS)
+        assert were_moved(restored, rows) == is_moved, lost
