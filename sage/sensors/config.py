@@ -38,12 +38,14 @@ class DeviceConfig(BaseModel):
     @field_validator("name")
     @classmethod
     def _name_is_of_a_file(cls, name: str) -> str:
-        """Files and topics are named after a device."""
-        if len(name) > MAX_NAME or name.startswith(".") or not name.isprintable() or {*name} & {"/", "\\"}:
+        """Files and topics are named after a device; `/` in a name makes folders of them."""
+        parts = name.split("/")
+        is_path = all(part and not part.startswith(".") for part in parts) and "\\" not in name
+        if len(name) > MAX_NAME or not name.isprintable() or (name and not is_path):
             shown = name if len(name) <= MAX_NAME else f"{name[:60]}..."
             raise InputError(
-                f"name is {shown!r}: give up to {MAX_NAME} printable characters without / and \\, and no dot"
-                " in front"
+                f"name is {shown!r}: give up to {MAX_NAME} printable characters without \\, and no dot in"
+                " front of a part"
             )
         return name
 

@@ -10,6 +10,7 @@ def test_a_sensor_without_a_name_is_called_after_its_kind() -> None:
     assert ClockConfig().name == "clock"
     assert SensorConfig(kind="made_up").name == "made_up"
     assert ClockConfig(name="daylight").name == "daylight"
+    assert ClockConfig(name="arm.wrist/2").name == "arm.wrist/2"
 
 
 @pytest.mark.parametrize(
@@ -22,10 +23,12 @@ def test_a_sensor_without_a_name_is_called_after_its_kind() -> None:
         ({"kind": "host"}, "kind"),
         ({"cycles_secs": (1.0, -2.0)}, "cycles_secs"),
         ({"name": ""}, "name"),
-        ({"name": "../../x"}, "without / and"),
-        ({"name": "a\\b"}, "without / and"),
-        ({"name": "a\nb"}, "printable"),
-        ({"name": ".."}, "no dot in front"),
+        ({"name": "../../x"}, "no dot in front of a part"),
+        ({"name": "a/../x"}, "no dot in front of a part"),
+        ({"name": "/etc/x"}, "printable characters without"),
+        ({"name": "a//b"}, "printable characters without"),
+        ({"name": "a\\b"}, "printable characters without"),
+        ({"name": "a\nb"}, "printable characters"),
         ({"name": "x" * 129}, "up to 128"),
         ({"backoff_secs": 5, "max_backoff_secs": 1}, "max_backoff_secs"),
     ],

@@ -129,9 +129,7 @@ def run_session(
         served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
         _linked(control, service, served)
         attached.prepare(config, run, clock, stack)
-        _open(run)
-        if keeper is not None:
-            keeper.begin()
+        _open(run, keeper)
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
@@ -317,11 +315,13 @@ def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
             instrument.on_event(Event(kind="missing", tick=0, source=name, message=reason))
 
 
-def _open(run: Run) -> None:
+def _open(run: Run, keeper: SnapshotKeeper | None) -> None:
     try:
         run.open()
     except (SensorError, OSError) as error:
         raise UserError(f"{error}") from error
+    if keeper is not None:
+        keeper.begin()
 
 
 def _close(run: Run) -> None:

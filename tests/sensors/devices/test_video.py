@@ -1,4 +1,5 @@
 import gc
+import os
 import struct
 import sys
 from pathlib import Path
@@ -222,7 +223,8 @@ def test_a_closed_source_leaves_no_decoder_thread(context: SensorContext, kind: 
         out = np.zeros(sensor.spec.tensor.shape, dtype=sensor.spec.tensor.dtype)
         context.clock.advance(1_000_000_000)  # type: ignore[attr-defined]
         assert sensor.read_into(out) is not None
-        assert len(list(threads.iterdir())) > before
+        if len(os.sched_getaffinity(0)) > 1:  # with one processor nothing is decoded on a thread
+            assert len(list(threads.iterdir())) > before
         sensor.close()
         assert len(list(threads.iterdir())) == before
     finally:
