@@ -5,12 +5,10 @@ Invariant: nothing here stops the loop: what cannot be written is counted and re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
-from sage.mailbox.clock import Clock
 from sage.memory.stores.hmemory import StoreChange
 from sage.memory.stores.journal import Journal
 from sage.memory.stores.journal_file import JournalContents
@@ -25,7 +23,7 @@ class MemoryJournal:
 
     contents: of the file, as it was read.  A damaged file is renamed and its intact rows are written to a new
     one.  A file that cannot be opened is tried again; changes wait.  start_after: the snapshot's newest
-    row.  JournalUnusable for a file that is not a journal.
+    row.  epoch_ns: wall time of the run's start, unix ns.  JournalUnusable for a file that is not a journal.
     """
 
     def __init__(
@@ -35,13 +33,10 @@ class MemoryJournal:
         contents: JournalContents,
         *,
         start_after: int,
-        clock: Clock,
-        wall_ns: Callable[[], int],
+        epoch_ns: int,
     ) -> None:
-        self._clock = clock
-        self._wall_ns = wall_ns
         self._loop = loop
-        self._epoch_ns: int | None = None
+        self._epoch_ns = epoch_ns
         self._journal = Journal(
             path,
             contents=contents,
@@ -71,9 +66,11 @@ class MemoryJournal:
 
     def epoch_ns(self) -> int:
         """Wall time of the run's start, unix ns; the same during a run, whatever happens to the clock."""
-        if self._epoch_ns is None:
-            self._epoch_ns = self._wall_ns() - (self._clock.now_ns() - self._loop.epoch_ns)
         return self._epoch_ns
+
+    def postpone_start(self, by_ns: int) -> None:
+        """The run starts `by_ns` later than was assumed. Before the first row."""
+        self._epoch_ns += by_ns
 
     def prune(self, up_to: int) -> None:
         """Delete the rows that a snapshot includes."""

@@ -91,16 +91,15 @@ class SnapshotKeeper:
         self._loop = loop
         self._written_tick = loop.tick_count
         path = self._journal_home / f"{snapshot_key(loop)}.sqlite"
-        self._loaded_ns = self._clock.now_ns()
-        recovered = recover(self._home, path, loop, epoch_ns=self._wall_ns())
+        self._loaded_ns, epoch_ns = self._clock.now_ns(), self._wall_ns()
+        recovered = recover(self._home, path, loop, epoch_ns=epoch_ns)
         self._sequence = recovered.sequence
         self._journal = MemoryJournal(
             path,
             loop,
             recovered.contents,
             start_after=recovered.sequence,
-            clock=self._clock,
-            wall_ns=self._wall_ns,
+            epoch_ns=epoch_ns,
         )
         if recovered.has_moved:  # later rows of the journal state slots as they are now
             self._written_tick = -1
@@ -112,7 +111,10 @@ class SnapshotKeeper:
     def begin(self) -> None:
         """Call once the loop is open, which may take long: from then on the run counts its time."""
         assert self._loop is not None
-        self._loop.memory_writer.memory.postpone_start(self._loop.epoch_ns - self._loaded_ns)
+        assert self._journal is not None
+        by_ns = self._loop.epoch_ns - self._loaded_ns
+        self._loop.memory_writer.memory.postpone_start(by_ns)
+        self._journal.postpone_start(by_ns)
 
     def on_tick(self, report: TickReport) -> None:
         self._report_change()
