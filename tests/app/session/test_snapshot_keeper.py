@@ -351,12 +351,6 @@ def test_a_damaged_journal_on_a_full_disk_keeps_its_rows_and_the_run_goes_on(
     assert last.stores == later.stores
 
 
-def read_journal_of_copy(path: Path, tmp_path: Path):
-    for suffix in ("", "-wal"):
-        shutil.copy(path.with_name(path.name + suffix), tmp_path / f"read.sqlite{suffix}")
-    return read_journal(tmp_path / "read.sqlite")
-
-
 def test_a_journal_of_another_program_is_refused(begin, tmp_path: Path) -> None:
     life = begin()
     path = journal_of(life, tmp_path / "other")
