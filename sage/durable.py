@@ -63,6 +63,22 @@ def write_file(path: Path, content: Content) -> None:
     sync_folder(path.parent)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` for a file that is written in the block, and replaces `path` at its end. After an
+    error `path` is unchanged and nothing is left beside it.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
 def remove_partials(folder: Path) -> int:
     """Remove what `write_file` left in the folder in processes that were killed; returns how many files."""
     num = 0

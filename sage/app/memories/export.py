@@ -18,7 +18,7 @@ import numpy as np
 from sage.app.memories.archive import FIELDS, Archive, Mind, Table
 from sage.app.memories.search import fields_of
 from sage.app.terminal.errors import UserError
-from sage.durable import sync_folder
+from sage.durable import replacing
 
 SCHEMA = "sage-memory/1"
 _NUMBERS = {"salience": "float64", "trust": "float64"}
@@ -46,17 +46,8 @@ def _written(write: Callable[[Archive, Path], int], archive: Archive, out: Path)
     place = Path(os.path.realpath(out))  # a link stays a link
     if place.exists() and not place.is_file():  # a pipe or a device
         return write(archive, out)
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        num = write(archive, partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(place)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_folder(place.parent)
-    return num
+    with replacing(place) as partial:
+        return write(archive, partial)
 
 
 def records(archive: Archive) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:

@@ -119,7 +119,10 @@ def sensitivity(examples: Examples, answers: np.ndarray) -> float:
 
 
 def calibrate(confidence: np.ndarray, is_exact: np.ndarray) -> Calibration:
-    """Expected calibration error of probabilities (N,) for outcomes (N,) bool."""
+    """Expected calibration error of probabilities (N,) for outcomes (N,) bool. NaN counts as 0: a model that
+    has diverged.
+    """
+    confidence = np.nan_to_num(confidence)
     index = np.clip((confidence * NUM_BINS).astype(int), 0, NUM_BINS - 1)
     bins = []
     for number in range(NUM_BINS):

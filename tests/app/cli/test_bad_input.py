@@ -392,7 +392,7 @@ TABLE = [
     Wrong(
         "a learning rate that is not finite",
         "train sudoku4 --lr inf --out {folder}/x",
-        ("optimizer.lr is inf", "give a finite number"),
+        ("optimizer.lr is inf", "give a number from 0 to 1,000,000"),
     ),
     Wrong(
         "too many mazes",

@@ -60,6 +60,7 @@ def test_trivial_answers_are_scored_as_baselines(task: MirrorTask) -> None:
 def test_calibration_error_of_a_calibrated_and_of_an_overconfident_head() -> None:
     is_exact = np.arange(1000) % 10 < 7
     assert calibrate(np.full(1000, 0.7), is_exact).ece == pytest.approx(0, abs=1e-9)
+    assert calibrate(np.full(10, np.nan), np.zeros(10, dtype=bool)).ece == 0.0  # diverged, and never right
     sure = calibrate(np.ones(1000), is_exact)
     assert sure.ece == pytest.approx(0.3)
     assert sure.bins[0].num == 1000

@@ -208,7 +208,8 @@ def test_a_disk_that_fills_up_is_one_line(
 
 
 def test_a_run_that_diverges_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--lr", "1e30", "--set", "train.max_bad_steps=1", "--set", "train.optimizer.warmup_steps=0"]
+    options = ["--lr", "1e6", "--set", "train.max_bad_steps=1", "--set", "train.optimizer.warmup_steps=0"]
+    options += ["--steps", "12"]
     assert invoke(["train", "patterns", *TINY, *options, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert "lower the learning rate" in error
