@@ -46,21 +46,8 @@ def write_file(path: Path, content: Content) -> None:
     OSError of `path` when the disk is full or read-only: the previous file, if any, is unchanged, and nothing
     is left beside it.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write_synced(partial, content)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        # Without an errno the message is all there is, and a file name would replace it.
-        if error.errno is not None and error.filename in (None, str(partial)):
-            error.filename, error.filename2 = str(path), None
-        raise
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 @contextmanager
@@ -73,6 +60,13 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         _sync(partial)
         partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        # Without an errno the message is all there is, and a file name would replace it.
+        if error.errno is not None and error.filename in (None, str(partial)):
+            error.filename, error.filename2 = str(path), None
+        raise
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -44,8 +44,8 @@ class DeviceConfig(BaseModel):
         if len(name) > MAX_NAME or not name.isprintable() or (name and not is_path):
             shown = name if len(name) <= MAX_NAME else f"{name[:60]}..."
             raise InputError(
-                f"name is {shown!r}: give up to {MAX_NAME} printable characters without \\, and no dot in"
-                " front of a part"
+                f"name is {shown!r}: give up to {MAX_NAME} printable characters without \\; parts between"
+                " / are not empty and begin with no dot"
             )
         return name
 

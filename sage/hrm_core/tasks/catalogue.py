@@ -104,8 +104,8 @@ def make_task(name: str, **options: Any) -> Task:
         raise
     except (TypeError, ValueError, LookupError, OverflowError) as error:
         raise InputError(
-            f"task {name}: cannot be made with {options}: {type(error).__name__}: {error}: correct its"
-            " options"
+            f"task {name}: cannot be made with {str(dict(options))[:200]}: {type(error).__name__}: {error}:"
+            " correct its options"
         ) from error
 
 
