@@ -168,7 +168,7 @@ def test_a_session_removes_the_mailboxes_of_killed_ones(tmp_path: Path) -> None:
     record = Record()
     record.note_processes([{"kind": "recovered"}], [child])
     assert record.problems == [f"life 1: sage.{child}-x.dead stays in /dev/shm"]
-    assert remove_leftovers() >= 1
+    remove_leftovers()  # or a session of a test beside this one did
     assert left_in_shm(child) == []
     mine.send(np.zeros(4, np.float32), stamp_ns=1, sequence=1)
     mine.close()
