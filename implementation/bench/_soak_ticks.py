@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,40 @@ class SoakPlan:
 def soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
     """What happened since the first call on `folder`. RuntimeError where the process fails."""
     return parent_of(__file__, folder, plan.ticks, plan.minutes, plan.ticks_a_kill, plan.seed)
+
+
+def soak_side_by_side(folder: Path, plan: SoakPlan, num_parts: int) -> dict[str, Any]:
+    """`soak` on `num_parts` state directories at once, each with its share of the ticks and a seed of its own
+    (the first in `folder`, as without parts); what happened in all of them.
+    """
+    share = replace(plan, ticks=-(-plan.ticks // num_parts))
+    homes = [folder, *(folder / f"part-{part}" for part in range(1, num_parts))]
+    plans = [replace(share, seed=plan.seed + part) for part in range(num_parts)]
+    with ThreadPoolExecutor(num_parts) as pool:
+        return joined(list(pool.map(soak, homes, plans)))
+
+
+def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `run_soak` returned for each state directory as one: sums, and slopes of all lives."""
+    counts: Counter[str] = Counter()
+    samples, problems, num_lives = [], [], 0
+    for number, part in enumerate(parts):
+        counts.update(part["counts"])
+        samples += [[num_lives + life, *rest] for life, *rest in part["samples"]]
+        problems += [f"part {number}, {text}" for text in part["problems"]]
+        num_lives += part["lives"]
+    return {
+        "seed": parts[0]["seed"],
+        "parts": len(parts),
+        "ticks": sum(part["ticks"] for part in parts),
+        "lives": num_lives,
+        "counts": dict(counts),
+        "problems": problems,
+        "samples": samples,
+        "most_unwritten": max(part["most_unwritten"] for part in parts),
+        "secs": sum(part["secs"] for part in parts),
+        "slopes": slopes(samples),
+    }
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,7 +12,8 @@ at random too, one at a time; each death must be counted by the session within 6
 acknowledged may be missing, nothing may be damaged, no process may stay after its session, and no shared
 mailbox after the next start. Slopes of resident memory, descriptors and threads are Theil-Sen's, of pairs of
 samples within one life after 3,000 ticks, per 10,000 ticks, with 95% intervals. With `--state DIR` a later
-call continues.
+call continues. With `--parts N` N state directories, each with a seed of its own, have their share of the
+ticks at the same time, one core each.
 
 The suite `kills` starts a process that writes everything a session writes, as fast as it can: the loop with
 snapshots, journal of experiences and metrics store; the audit log; a Totality folder; the store of a puzzle
@@ -31,7 +32,7 @@ from typing import Any
 
 import harness
 from _soak_kills import kills
-from _soak_ticks import SoakPlan, soak
+from _soak_ticks import SoakPlan, soak_side_by_side
 
 NUM_TICKS = 1_000_000
 #: A life's length, on average: of a run of hours, of one of minutes, and of a quick one.
@@ -62,7 +63,7 @@ def run_tick_suite(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     with tempfile.TemporaryDirectory(prefix="sage-soak-") as folder:
-        found = soak(arguments.state or Path(folder), plan)
+        found = soak_side_by_side(arguments.state or Path(folder), plan, arguments.parts)
     samples = found.pop("samples")
     bars = tick_bars(found)
     results = {"suite": "ticks", "ticks_a_kill": plan.ticks_a_kill, "num_samples": len(samples), **found}
@@ -88,6 +89,7 @@ def tick_bars(found: dict[str, Any]) -> list[harness.Bar]:
 
 def tick_table(found: dict[str, Any]) -> harness.TextTable:
     rows = [("ticks", f"{found['ticks']:,}"), ("lives", f"{found['lives']:,}")]
+    rows.append(("state directories", f"{found['parts']:,}"))
     rows += [(name, f"{num:,}") for name, num in sorted(found["counts"].items())]
     rows.append(("rows of memory that one kill lost, at most", f"{found['most_unwritten']:,}"))
     rows.append(("losses and damaged files", f"{len(found['problems']):,}"))
@@ -137,9 +139,12 @@ def main() -> None:
     parser.add_argument("--ticks", type=int, default=NUM_TICKS, help="number of ticks in all (suite ticks)")
     parser.add_argument("--minutes", type=float, default=110.0, help="of this call (suite ticks)")
     parser.add_argument("--state", type=Path, help="folder that a later call continues from (suite ticks)")
+    parser.add_argument("--parts", type=int, default=1, help="state directories side by side (suite ticks)")
     parser.add_argument("--kills", type=int, default=NUM_KILLS, help="number of kills (suite kills)")
     parser.add_argument("--seed", type=int, default=0, help="of the plan of faults")
     arguments = parser.parse_args()
+    if arguments.parts < 1:
+        parser.error(f"--parts is {arguments.parts}: give 1 or more")
     (run_tick_suite if arguments.suite == "ticks" else run_kill_suite)(arguments)
 
 

@@ -174,14 +174,14 @@ def main() -> None:
     parser.add_argument("--only", help=f"suites, of {', '.join(SUITES)} (default: all)")
     parser.add_argument("--arms", help=f"arms, of {', '.join(ARMS)} (default: all)")
     parser.add_argument("--seeds", help="random seeds, separated by commas (default: 0,1,2)")
-    parser.add_argument("--ticks", type=int, help=f"actions of the whole, robot (default: {Scale.ticks})")
+    parser.add_argument("--ticks", type=int, help=f"actions of the whole, robot (default: {Scale().ticks})")
     parser.add_argument("--runs", type=Path, help="folder of finished cells (default: none is kept)")
     parser.add_argument("--kept", action="store_true", help="the cells that --runs holds, and no others")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.kept and arguments.runs is None:
         raise SystemExit("--kept: no folder: give --runs DIR, too")
-    scale = QUICK if arguments.quick else Scale(ticks=arguments.ticks or Scale.ticks)
+    scale = scale_of(arguments)
     suites = chosen(arguments.only, SUITES, "--only", QUICK_SUITES if arguments.quick else tuple(SUITES))
     names = chosen(arguments.arms, ARMS, "--arms", tuple(QUICK_ARMS if arguments.quick else ARMS))
     seeds = seeds_of(arguments)
@@ -201,6 +201,10 @@ def main() -> None:
     whole = harness.document("whole", results, bars)
     tables = [cells_table(found, gaps), harness.bars_table(bars)]
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+
+
+def scale_of(arguments: Any) -> Scale:
+    return QUICK if arguments.quick else Scale(ticks=arguments.ticks or Scale().ticks)
 
 
 def chosen(given: str | None, known: Mapping[str, Any], option: str, default: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from _soak_forks import Fork, parent_of
 from _soak_kills import Tally, kills
 from _soak_processes import left_in_shm, still_there
-from _soak_ticks import WARM_TICKS, Record, SoakPlan, slopes, soak
+from _soak_ticks import WARM_TICKS, Record, SoakPlan, joined, slopes, soak
 
 from sage.app.session.leftovers import remove_leftovers
 from sage.mailbox.clock import RealClock
@@ -134,6 +134,22 @@ def test_what_a_life_lacks_is_a_problem_and_a_record_reads_back(tmp_path: Path) 
         assert (record.ticks, record.lives) == (9, 2)
         record.write(tmp_path)
         assert Record.read(tmp_path, 3).plain() == record.plain()
+
+
+def test_state_directories_side_by_side_are_one_result() -> None:
+    def part(seed: int, step: int) -> dict[str, Any]:
+        rows = [[1, WARM_TICKS + 100 * at, step * at, 5, 2] for at in range(20)]
+        record = Record(seed=seed, ticks=5000, lives=1, problems=["life 1: x"] * seed, samples=rows)
+        record.counts.update(killed=1, **{f"seed {seed}": 1})
+        return record.plain()
+
+    found = joined([part(0, 10), part(1, 10)])
+    assert (found["parts"], found["ticks"], found["lives"]) == (2, 10000, 2)
+    assert found["counts"] == {"killed": 2, "seed 0": 1, "seed 1": 1}
+    assert found["problems"] == ["part 1, life 1: x"]
+    assert {row[0] for row in found["samples"]} == {1, 2}  # pairs are within one life
+    assert found["slopes"]["resident_bytes"]["median"] == pytest.approx(1000.0)
+    assert found["slopes"]["resident_bytes"]["num_pairs"] == 2 * 190
 
 
 def test_a_process_that_stays_after_its_session_is_a_problem_and_is_ended() -> None:

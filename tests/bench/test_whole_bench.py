@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from _scoring import Stream
 from _whole_arms import ARMS, FULL, SUITES
 from _whole_cells import Cell, Group, difference, keep, kept, score
 from _whole_recordings import NUM_BLOCKS, group_of
+from whole import scale_of
 
 from sage.app.config.sage_config import load_config
 from sage.runtime.config import SolverTrainingConfig
@@ -80,6 +82,14 @@ def test_a_finished_cell_is_read_and_one_of_another_scale_is_not(tmp_path: Path)
     assert again is not None
     assert (score(again, cell), again.total_secs) == (score(cell, cell), 2.0)
     assert kept(tmp_path, of | {"scale": {"ticks": 2}}) is None
+
+
+@pytest.mark.parametrize(("arguments", "ticks"), [({}, 6000), ({"ticks": 50}, 50), ({"quick": True}, 60)])
+def test_the_scale_of_a_run_can_be_kept(tmp_path: Path, arguments: dict[str, object], ticks: int) -> None:
+    of = {"scale": asdict(scale_of(Namespace(**{"quick": False, "ticks": None} | arguments)))}
+    keep(tmp_path, of, recording(0.5))
+    assert kept(tmp_path, of) is not None
+    assert of["scale"]["ticks"] == ticks
 
 
 def test_the_arms_are_settings_that_the_docs_name(repository: Path) -> None:
