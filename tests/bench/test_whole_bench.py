@@ -86,10 +86,11 @@ def test_a_finished_cell_is_read_and_one_of_another_scale_is_not(tmp_path: Path)
 
 @pytest.mark.parametrize(("arguments", "ticks"), [({}, 6000), ({"ticks": 50}, 50), ({"quick": True}, 60)])
 def test_the_scale_of_a_run_can_be_kept(tmp_path: Path, arguments: dict[str, object], ticks: int) -> None:
-    of = {"scale": asdict(scale_of(Namespace(**{"quick": False, "ticks": None} | arguments)))}
+    scale = asdict(scale_of(Namespace(**{"quick": False, "ticks": None} | arguments)))
+    of = {"suite": "robot", "arm": asdict(ARMS[FULL]), "seed": 0, "scale": scale}
     keep(tmp_path, of, recording(0.5))
     assert kept(tmp_path, of) is not None
-    assert of["scale"]["ticks"] == ticks
+    assert scale["ticks"] == ticks
 
 
 def test_the_arms_are_settings_that_the_docs_name(repository: Path) -> None:
