@@ -25,6 +25,8 @@ from sage.sensors.limits import NO_LIMITS, EffectorLimits
 #: Of an action's tensor: what numpy computes with and a device understands.
 ACTION_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 Modality = Literal["physical", "temporal", "cognitive"]
+#: Of a reading: 256 MiB of float32.
+MAX_ELEMENTS = 1 << 26
 
 
 class SensorError(SageError):
@@ -68,6 +70,10 @@ class SensorSpec:
             raise InputError("name is empty: give each sensor a name of its own")
         if self.period_ns <= 0:
             raise InputError(f"{self.name}: period_ns is {self.period_ns}: give a time above 0")
+        if self.tensor.num_elements > MAX_ELEMENTS:
+            raise InputError(
+                f"{self.name}: shape is {list(self.tensor.shape)}: give at most {MAX_ELEMENTS:,} elements"
+            )
         if self.channels and self.tensor.shape != (len(self.channels),):
             raise InputError(
                 f"{self.name}: {len(self.channels)} channels named for a reading of shape {self.tensor.shape}"

@@ -9,7 +9,7 @@ import pytest
 
 from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import Action, EffectorSpec
+from sage.sensors.contract import Action, EffectorSpec, SensorSpec
 
 
 def spec(**changes: Any) -> EffectorSpec:
@@ -42,6 +42,17 @@ def spec(**changes: Any) -> EffectorSpec:
 def test_a_wrong_spec_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         spec(**changes)
+
+
+def test_a_reading_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(InputError, match=r"camera: shape is \[100000, 100000\]: give at most 67,108,864"):
+        SensorSpec(
+            name="camera",
+            modality="physical",
+            tensor=TensorSpec(shape=(100_000, 100_000)),
+            period_ns=1,
+            observes=("value", "1"),
+        )
 
 
 def test_normalized_values_are_scaled_to_each_channels_range_and_back() -> None:

@@ -43,6 +43,7 @@ from sage.app.cli import (
 )
 from sage.app.cli.models import data, export, generate, hub, model, plot, solve, sweep, tasks, train
 from sage.app.cli.models import eval as evaluation
+from sage.app.terminal.ending import ProcessEnd
 from sage.app.terminal.errors import describe_os_error, is_out_of_memory
 from sage.app.terminal.signals import install_signal_handlers
 from sage.app.terminal.streams import drop_output, flush_stdout, prepare_streams
@@ -130,10 +131,11 @@ def _sage(
 
 def main() -> None:
     """The entry point of `sage` and `python -m sage`."""
+    end = ProcessEnd()
     prepare_streams()
     install_signal_handlers()
     set_threads()
-    sys.exit(invoke(sys.argv[1:]))
+    end.exit(invoke(sys.argv[1:]))
 
 
 def set_threads() -> None:

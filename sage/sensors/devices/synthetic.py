@@ -18,6 +18,7 @@ from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import (
+    MAX_ELEMENTS,
     Reading,
     SensorContext,
     SensorError,
@@ -30,7 +31,6 @@ from sage.sensors.devices.fault_schedule import FaultConfig, FaultSchedule
 #: Noise is drawn once, this many elements at most, and reused in turn, so that a reading depends on no other.
 MAX_NOISE_ELEMENTS = 1 << 20
 MAX_NOISE_ROWS = 4096
-MAX_ELEMENTS = 1 << 26  # of a reading: 256 MiB
 
 
 class SyntheticConfig(SensorConfig):
