@@ -21,6 +21,7 @@ from unittest import mock
 import numpy as np
 import yaml
 from _replays import SOURCES, _run
+from _scoring import RECALL
 
 from sage.app.config.sage_config import load_config
 from sage.runtime import loop
@@ -158,7 +159,7 @@ def compared(
     errors: dict[str, list[float]] = {}
     for event in events:
         actual = true.get((event.source, event.captured_ns))
-        if event.captured_ns <= start or actual is None or event.source == "recall":
+        if event.captured_ns <= start or actual is None or event.source == RECALL:
             continue
         used = scale[event.source] > 0
         square = ((event.predicted - actual)[used] / scale[event.source][used]) ** 2

@@ -20,6 +20,8 @@ BLOCK_SECS = 2.0
 NUM_RESAMPLES = 1000
 INTERVAL = (0.025, 0.975)
 NUM_SHUFFLES = 20
+#: The source that the loop makes of its own memory.
+RECALL = "recall"
 METHODS = ("ours", "skip", "ar8_guarded", "ar8", "last_delta", "shuffled")
 
 
@@ -80,13 +82,18 @@ class SourceScore:
 
 
 def streams(events: Sequence[Scored]) -> list[Stream]:
-    """Events in order of arrival, sorted out by source. The scale is the last told: all that the run saw of
-    each channel.
+    """Events in order of arrival, by source. The scale is the newest event's: of all that the run saw of each
+    channel.
     """
     by_source: dict[str, list[Scored]] = {}
     for event in events:
         by_source.setdefault(event.source, []).append(event)
     return [_stream(source, report) for source, report in by_source.items()]
+
+
+def sensor_streams(events: Sequence[Scored]) -> list[Stream]:
+    """Without recall, whose values differ between runs that learn differently, or that have no memory."""
+    return [stream for stream in streams(events) if stream.source != RECALL]
 
 
 def _stream(source: str, report: Sequence[Scored]) -> Stream:

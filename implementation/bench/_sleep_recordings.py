@@ -19,7 +19,7 @@ from typing import Any
 import harness
 import numpy as np
 from _replays import HOST_RECORDING, SOURCES, _host_config
-from _scoring import BLOCK_SECS, Stream, _errors, streams
+from _scoring import BLOCK_SECS, Stream, _errors, sensor_streams
 
 from sage.app.config.sage_config import load_config
 from sage.app.session.build import Run, build_run
@@ -185,7 +185,7 @@ def _live(
         finally:
             run.close()
     return Life(
-        streams=tuple(streams(events[num_heard:])),
+        streams=tuple(sensor_streams(events[num_heard:])),
         nights=tuple(heard.reports),
         num_practice_steps=heard.num_steps,
         cpu_secs=time.process_time() - started,

@@ -1,5 +1,5 @@
 """Recordings of `sage bench whole`: the whole loop lives through flight and xio, and is scored on the last
-quarter, each reading predicted before it is learned.
+quarter, each reading of a sensor predicted before it is learned.
 
 A reading's squared error counts by its horizon, so that a source that is rarely read is not scored on easy
 moments alone. Compute: at each quarter's end an arm practises until it has used as many CPU seconds as the
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from _replays import SOURCES
-from _scoring import Stream, _errors, streams
+from _scoring import Stream, _errors, sensor_streams
 from _sleep_recordings import OF_FLIGHT
 from _whole_arms import FULL, Arm
 from _whole_cells import Group
@@ -62,7 +62,7 @@ def live(name: str, arm: Arm, suite: str, seed: int, limits: Sequence[float], *,
         finally:
             run.close()
     span_ns = (round((NUM_PARTS - 1) / NUM_PARTS * secs * 1e9), round(secs * 1e9))
-    scored = [stream for stream in streams(events[num_before:]) if stream.source != faulty]
+    scored = [stream for stream in sensor_streams(events[num_before:]) if stream.source != faulty]
     return Lived(groups=(group_of(name, scored, span_ns),), cpu_secs=tuple(used), num_steps=num_steps)
 
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from _baselines import autoregression, guarded_autoregression, last_delta
-from _scoring import MIN_SCORED, Stream, block_samples, interval, overall, score, skill, streams
+from _scoring import (
+    MIN_SCORED,
+    Stream,
+    block_samples,
+    interval,
+    overall,
+    score,
+    sensor_streams,
+    skill,
+    streams,
+)
 
 PERIOD_SECS = 0.1
 
@@ -146,9 +156,10 @@ def test_events_are_sorted_out_by_source_in_order() -> None:
     events = [
         Event(name, 10**9 * step, 10**8, ones * step, ones * (step - 1), ones, ones, ones)
         for step in range(1, 4)
-        for name in ("left", "right")
+        for name in ("left", "right", "recall")
     ]
-    left, right = streams(events)
+    left, right, _ = streams(events)
+    assert [each.source for each in sensor_streams(events)] == ["left", "right"]
     assert (left.source, right.source) == ("left", "right")
     assert left.actual[:, 0].tolist() == [1, 2, 3]
     assert right.time_secs.tolist() == [1, 2, 3]
