@@ -11,9 +11,9 @@ import numpy as np
 
 from sage.runtime.config import AttentionConfig
 from sage.runtime.scheduling.attention import Attention
-from sage.runtime.scheduling.value import ErrorGrowth
+from sage.runtime.scheduling.value import ErrorGrowth, cost_of_waiting
 
-POLICIES = ("top_k", "deficit", "round_robin", "random", "surprise")
+POLICIES = ("whittle", "top_k", "deficit", "round_robin", "random", "surprise")
 NUM_SOURCES, NUM_FAULTY, TOP_K = 64, 8, 8
 TRUST, DISTRUST = 0.9, 0.1
 NUM_WARM = 200
@@ -38,9 +38,12 @@ def error_of(policy: str, num_ticks: int, seed: int) -> float:
         state = keep * state + np.sqrt(1 - keep**2) * generator.normal(size=NUM_SOURCES)
         estimate = keep * estimate
         interval = attention.waited + 1
-        chosen = attention.choose(trust * (1 + salience), every, value=growth.value)
+        score = (1 + salience) * (
+            cost_of_waiting(growth.rate, trust, interval) if policy == "whittle" else trust
+        )
+        chosen = attention.choose(score, every, value=growth.value)
         square = (state - estimate) ** 2
-        growth.note(np.where(chosen, square, np.nan), interval)
+        growth.note(np.where(chosen, square, np.nan), interval, chosen)
         salience = np.where(chosen, square / (1 + square), salience)
         if tick >= NUM_WARM:
             total += float(square[is_healthy & ~chosen].sum()) / int(is_healthy.sum())

@@ -26,16 +26,17 @@ class TickConfig(Section):
 
 
 class AttentionConfig(Section):
-    """Which sources get full attention: `top_k` of them a tick, by trust, quality, recency and salience.
+    """Which sources get full attention: `top_k` of them a tick, by what waiting costs, trust and salience.
 
     A source that delivers every tick gets it within 4 N / top_k + 1 ticks (docs/attention.md).
     """
 
     top_k: int = Field(16, ge=1)
-    policy: Literal["top_k", "deficit", "round_robin", "random", "surprise"] = Field(
-        "top_k",
-        description="top_k: the best by score; deficit: deficit round robin by score x rate of error; the"
-        " others are for comparison, without the limit on waiting",
+    policy: Literal["whittle", "top_k", "deficit", "round_robin", "random", "surprise"] = Field(
+        "whittle",
+        description="whittle: the largest expected error of waiting; top_k: the best by trust and salience;"
+        " deficit: deficit round robin by score x rate of error; the others are for comparison, without the"
+        " limit on waiting",
     )
     rates_hz: dict[str, float] = Field(
         default={},

@@ -72,7 +72,7 @@ class Attention:
         self._generator = np.random.default_rng([seed, 16])
         #: Periods of sources with a hard rate that ended without a place.
         self.num_missed = 0
-        self._has_floor = config.policy in ("top_k", "deficit")
+        self._has_floor = config.policy in ("whittle", "top_k", "deficit")
         #: Why each source was not chosen, a code of `skips`, (N,) int8.
         self.skips = np.full(num_sources, NOT_DUE, dtype=np.int8)
 
@@ -189,6 +189,8 @@ class Attention:
         found = np.flatnonzero(rest)
         if policy == "random":
             return self._generator.permutation(found)[:num]
+        if policy == "whittle":
+            return found[np.lexsort((-self.waited[found], -score[found]))[:num]]
         if policy == "round_robin":
             return found[np.argsort(-self.waited[found], kind="stable")[:num]]
         if policy == "surprise":

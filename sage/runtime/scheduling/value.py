@@ -1,7 +1,8 @@
-"""What a reading is worth: how recent it is, and how fast its source leaves its prediction.
+"""What a reading is worth: how recent it is, how fast its source leaves its prediction, what waiting costs.
 
 A source whose error grows by s a tick and that is read with frequency f has a mean error of s / (2 f); the
-sum over all sources is least where f is proportional to sqrt(s) (Cauchy-Schwarz), which is the value here.
+sum over all sources is least where f is proportional to sqrt(s) (Cauchy-Schwarz). Read by the largest cost of
+waiting, sources come to these frequencies, and to equal intervals.
 """
 
 from __future__ import annotations
@@ -18,26 +19,48 @@ RATE = 0.1  # of the running mean of a source's growth
 
 
 class ErrorGrowth:
-    """value: (N,) square root of the running mean of squared error a tick of waiting; 1 before the first."""
+    """rate: (N,) running mean of squared error a tick of waiting; 1 before the first.  value: its root."""
 
     def __init__(self, num_sources: int) -> None:
         self._mean = np.full(num_sources, np.nan)
+        self._was_read = np.zeros(num_sources, dtype=bool)
 
     @property
-    def value(self) -> np.ndarray:
+    def rate(self) -> np.ndarray:
         """Sources without an error yet have the mean of the others."""
         known = np.isfinite(self._mean)
         fallback = float(self._mean[known].mean()) if known.any() else 1.0
-        return np.sqrt(np.where(known, self._mean, fallback))
+        return np.where(known, self._mean, fallback)
 
-    def note(self, error: np.ndarray, waited: np.ndarray) -> None:
+    @property
+    def value(self) -> np.ndarray:
+        root: np.ndarray = np.sqrt(self.rate)
+        return root
+
+    def note(self, error: np.ndarray, waited: np.ndarray, is_read: np.ndarray) -> None:
         """error: (N,) squared error of this tick's scored prediction, NaN without one.  waited: (N,) ticks
-        since the reading before.
+        since the reading before.  is_read: (N,) bool, sources read in this tick. Without an error from their
+        second reading on they have not changed: that is an error of 0.
         """
-        scored = np.isfinite(error)
-        growth = np.minimum(np.where(scored, error, 0.0), 1e12) / np.maximum(waited, 1)
+        scored = np.isfinite(error) | (is_read & self._was_read)
+        self._was_read |= is_read
+        error = np.where(np.isfinite(error), error, 0.0)
+        growth = np.minimum(error, 1e12) / np.maximum(waited, 1)
         started = np.where(np.isfinite(self._mean), self._mean, growth)
         self._mean = np.where(scored, (1 - RATE) * started + RATE * growth, self._mean)
+
+
+def cost_of_waiting(rate: np.ndarray, trust: np.ndarray, waited: np.ndarray) -> np.ndarray:
+    """(N,) Whittle's index of sources whose errors grow linearly: rate x h (h + 1) / 2 after h ticks (Tripathi
+    and Modiano, A Whittle index approach to minimizing functions of age of information, 2019, section III).
+
+    rate: (N,) growth of the squared error a tick.  trust: (N,) 0..1.  waited: (N,) ticks, 1 or more. In so
+    far as a source is distrusted its rate counts up to the median of all: its errors may be those of a fault,
+    but without readings it is not judged again.
+    """
+    capped = np.minimum(rate, np.median(rate))
+    cost: np.ndarray = (capped + trust * (rate - capped)) * (0.5 * waited * (waited + 1.0))
+    return cost
 
 
 class Ages:

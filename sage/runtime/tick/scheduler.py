@@ -10,7 +10,7 @@ from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.scheduling.attention import Attention
 from sage.runtime.scheduling.pinning import Pinning
-from sage.runtime.scheduling.value import Ages, ErrorGrowth
+from sage.runtime.scheduling.value import Ages, ErrorGrowth, cost_of_waiting
 from sage.runtime.tick.fusion import Scene
 from sage.runtime.tick.senses import Gathered
 from sage.runtime.tick.statuses import Statuses
@@ -46,9 +46,15 @@ class Scheduler:
         self._pinning = Pinning(
             num, window=config.attention.pin_window & ~1, threshold=config.attention.pin_change
         )
-        #: None where the policy does not use it.
-        self._growth = ErrorGrowth(num) if config.attention.policy in ("deficit", "surprise") else None
+        policy = config.attention.policy
+        #: None where the policy does not use it, or every source has a place.
+        self._growth = (
+            ErrorGrowth(num)
+            if policy in ("deficit", "surprise") or (policy == "whittle" and num > config.attention.top_k)
+            else None
+        )
         self._interval = np.ones(num, dtype=np.int64)
+        self._chosen = np.zeros(num, dtype=bool)
         self._confidence = math.nan
 
     def schedule(
@@ -57,9 +63,13 @@ class Scheduler:
         """Choose for one tick. salience: (N,) of the tick before."""
         age_ns, usable, fresh_rate = self._ages.of(gathered.captured_ns, now_ns, statuses.is_running)
         figures = trust.trust
-        score = figures * gathered.quality * fresh_rate * (1 + salience)
+        score = gathered.quality * fresh_rate * (1 + salience)
         if self._growth is not None:
             self._interval = self.attention.waited + 1
+        if self._growth is not None and self._config.policy == "whittle":
+            score *= cost_of_waiting(self._growth.rate, figures, self._interval)
+        else:
+            score *= figures
         chosen = self.attention.choose(
             score,
             gathered.fresh,
@@ -67,6 +77,7 @@ class Scheduler:
             held=self._held(figures),
             value=None if self._growth is None else self._growth.value,
         )
+        self._chosen = chosen
         return Scene(
             age_ns=age_ns,
             usable=usable,
@@ -79,7 +90,7 @@ class Scheduler:
     def note(self, error: np.ndarray, confidence: float) -> None:
         """After a tick. error: (N,) of its predictions, NaN without one.  confidence: of its posture."""
         if self._growth is not None:
-            self._growth.note(error, self._interval)
+            self._growth.note(error, self._interval, self._chosen)
         self._confidence = confidence
 
     def _pinned(self, trust: TrustForm) -> np.ndarray | None:

@@ -80,7 +80,7 @@ def test_hard_rates_and_the_limit_on_waiting_hold_together(data: st.DataObject):
         rates[names[-1]] = 20.0 / period
     num_soft = data.draw(st.integers(1, 30))
     names += [f"soft.{index}" for index in range(num_soft)]
-    policy = data.draw(st.sampled_from(["top_k", "deficit"]))
+    policy = data.draw(st.sampled_from(["whittle", "top_k", "deficit"]))
     config = AttentionConfig(top_k=top_k, rates_hz=rates, max_per_producer=1, policy=policy)
     num = len(names)
     if share > 0 and share + num_soft / (int(4 * num / top_k + 1) + 1) > 0.95 * top_k:
@@ -154,7 +154,7 @@ def test_rates_that_cannot_be_kept_are_refused(rates: dict[str, float], words: s
 @pytest.mark.parametrize(("settings", "expected"), [({}, 4), ({"age_boost": 0.0}, 7)])
 def test_the_age_boost_brings_a_waiting_source_forward(settings: dict[str, float], expected: int):
     """Scores 1.0, 0.6 and 0.6 with one place: the boost is 0.18 a tick; without it, 6 ticks are the limit."""
-    attention = Attention(3, AttentionConfig(top_k=1, **settings))
+    attention = Attention(3, AttentionConfig(policy="top_k", top_k=1, **settings))
     score = np.array([1.0, 0.6, 0.6])
     chosen = [int(attention.choose(score, np.ones(3, dtype=bool)).argmax()) for _ in range(10)]
     assert 1 + next(tick for tick, source in enumerate(chosen) if source != 0) == expected

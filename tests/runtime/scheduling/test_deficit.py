@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sage.runtime.scheduling.deficit import DeficitRoundRobin
 from sage.runtime.scheduling.pinning import Pinning
-from sage.runtime.scheduling.value import ErrorGrowth
+from sage.runtime.scheduling.value import ErrorGrowth, cost_of_waiting
 
 
 @settings(max_examples=50, deadline=None)
@@ -55,5 +55,28 @@ def test_the_value_is_the_root_of_the_growth_of_error():
     growth = ErrorGrowth(3)
     assert growth.value.tolist() == [1.0, 1.0, 1.0]
     for _ in range(80):
-        growth.note(np.array([4.0, 8.0, np.nan]), np.array([1, 2, 9]))
+        growth.note(np.array([4.0, 8.0, np.nan]), np.array([1, 2, 9]), np.array([True, True, False]))
     assert growth.value == pytest.approx([2.0, 2.0, 2.0])
+
+
+def test_a_source_that_is_read_and_never_changes_has_no_growth():
+    growth = ErrorGrowth(2)
+    for _ in range(2):
+        growth.note(np.array([4.0, np.nan]), np.ones(2, np.int64), np.array([True, True]))
+    assert growth.rate.tolist() == [4.0, 0.0]
+
+
+def test_the_cost_of_waiting_comes_to_frequencies_of_the_root_of_the_rate():
+    rate, waited, num = np.array([16.0, 4.0, 1.0]), np.ones(3), np.zeros(3)
+    for _ in range(7000):
+        index = int(np.argmax(cost_of_waiting(rate, np.ones(3), waited)))
+        num[index] += 1
+        waited += 1
+        waited[index] = 1
+    assert num / num[2] == pytest.approx([4.0, 2.0, 1.0], rel=0.1)
+
+
+def test_a_distrusted_source_gets_no_more_than_the_median_and_no_less_for_small_errors():
+    trust = np.array([0.0, 0.0, 1.0, 1.0, 0.5])
+    cost = cost_of_waiting(np.array([100.0, 1.0, 2.0, 3.0, 8.0]), trust, np.ones(5))
+    assert cost.tolist() == [3.0, 1.0, 2.0, 3.0, 5.5]
