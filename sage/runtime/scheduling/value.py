@@ -51,8 +51,8 @@ class ErrorGrowth:
 
 
 def cost_of_waiting(rate: np.ndarray, trust: np.ndarray, waited: np.ndarray) -> np.ndarray:
-    """(N,) Whittle's index of sources whose errors grow linearly: rate x h (h + 1) / 2 after h ticks (Tripathi
-    and Modiano, A Whittle index approach to minimizing functions of age of information, 2019, section III).
+    """(N,) Whittle's index of sources whose errors grow linearly: rate x h (h + 1) / 2 after h ticks. From
+    Tripathi and Modiano, A Whittle index approach to minimizing functions of age of information, 2019.
 
     rate: (N,) growth of the squared error a tick.  trust: (N,) 0..1.  waited: (N,) ticks, 1 or more. In so
     far as a source is distrusted its rate counts up to the median of all: its errors may be those of a fault,
