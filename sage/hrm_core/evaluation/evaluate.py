@@ -69,9 +69,7 @@ def evaluate(
     Several ranks evaluate a part of the puzzles each; every rank returns the whole report. InputError where
     the task has no held-out puzzles.
     """
-    examples = task.held_out(num)
-    if not len(examples):
-        raise InputError(f"task {task.spec.name} has no held-out puzzles: give a data set that has some")
+    examples = _held_out(task, num)
     depths = tuple(sorted(set(segments)))
     trace = _run_shared(model, examples, depths[-1], batch_size, ranks)
     if seen is None:
@@ -88,6 +86,20 @@ def evaluate(
         input_sensitivity=sensitivity(examples, trace.answers[-1]),
         failures=tuple(np.flatnonzero(~marks[-1].is_exact).tolist()),
     )
+
+
+def check_held_out(task: Task) -> None:
+    """InputError where `evaluate` would find no puzzles."""
+    _held_out(task, 1)
+
+
+def _held_out(task: Task, num: int) -> Examples:
+    examples = task.held_out(num)
+    if not len(examples):
+        raise InputError(
+            f"task {task.spec.name} has no held-out puzzles: give a data set, or a second file, that has some"
+        )
+    return examples
 
 
 def _seen(task: Task, examples: Examples) -> Examples:

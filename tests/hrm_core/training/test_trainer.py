@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from sage.errors import InputError
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import Ranks
@@ -23,7 +24,7 @@ from sage.hrm_core.training.callbacks import Progress
 from sage.hrm_core.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.epoch import GENERATED_EPOCH
-from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
+from sage.hrm_core.training.errors import LoaderError, ResumeError, TrainingDiverged
 from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.trainer import Trainer
 
@@ -455,3 +456,57 @@ def test_a_model_of_another_shape_is_refused(
     other = MirrorTask(seq_len=5)
     with pytest.raises(ValueError, match="seq_len of the model is 6, of task mirror 5"):
         Trainer(small_model(mirror), other, quick_config).train()
+
+
+class FailingTask(MirrorTask):
+    """Has no held-out puzzles, or draws no row from a block on."""
+
+    def __init__(self, *, has_held_out: bool = True, last_block: int = 1000) -> None:
+        super().__init__()
+        self._has_held_out, self._num_left = has_held_out, last_block
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        self._num_left -= 1
+        if self._num_left < 0:
+            raise ValueError("the well is dry")
+        return super().sample(num, rng)
+
+    def held_out(self, num: int) -> Examples:
+        return super().held_out(num if self._has_held_out else 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "steps", "error", "message"),
+    [
+        (FailingTask(has_held_out=False), 12, InputError, "task mirror has no held-out puzzles: give"),
+        (FailingTask(last_block=5), 5, LoaderError, "failed to draw training rows: the well is dry"),
+    ],
+)
+def test_what_a_task_raises_costs_no_step(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    task: MirrorTask,
+    steps: int,
+    error: type[Exception],
+    message: str,
+) -> None:
+    whole = small_model(mirror, halt_max_segments=1)
+    expected = Trainer(whole, mirror, quick_config).train()
+    with pytest.raises(error, match=message):
+        Trainer(small_model(mirror, halt_max_segments=1), task, quick_config, folder=tmp_path).train()
+    assert CheckpointFolder(tmp_path).find() == tmp_path / f"step-{steps:08d}"
+    resumed = small_model(mirror, halt_max_segments=1)
+    result = Trainer(resumed, mirror, quick_config, folder=tmp_path).train(resume=True)
+    assert _equal(_weights(resumed), _weights(whole))
+    assert result.report == expected.report
+    assert result.best_step == 12
+
+
+def test_a_task_without_held_out_puzzles_is_refused_before_the_first_step(
+    small_model: Build, quick_config: TrainConfig
+) -> None:
+    task = FailingTask(has_held_out=False)
+    with pytest.raises(InputError, match="no held-out puzzles"):
+        Trainer(small_model(task), task, quick_config).check()

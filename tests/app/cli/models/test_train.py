@@ -291,3 +291,14 @@ def test_a_signal_ends_a_dry_run(capsys: pytest.CaptureFixture[str], monkeypatch
     assert invoke(["train", "patterns", *TINY, "--dry-run"]) == 130
     assert numbers == [1]
     assert capsys.readouterr().out == ""
+
+
+def test_a_file_without_puzzles_to_evaluate_on_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    solved = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+    table, out = tmp_path / "puzzles.csv", tmp_path / "run"
+    table.write_text(f"source,question,answer,rating\nme,{'.' * 5 + solved[5:]},{solved},1\n")
+    assert invoke(["train", "sudoku", *TINY, "--data", str(table), "--out", str(out)]) == 2
+    assert "no held-out puzzles: give a data set, or a second file" in capsys.readouterr().err
+    assert not out.exists()
