@@ -17,6 +17,7 @@ import torch
 from sage.errors import InputError
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.training import resuming
@@ -428,6 +429,8 @@ def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(
     [
         ({"batch_size": 16}, "batch_size is 8 in the checkpoint and 16 here"),
         ({"seed": 9}, "seed is 0 in the checkpoint and 9 here"),
+        ({"ema_decay": None}, "ema_decay is 0.9 in the checkpoint and None here"),
+        ({"optimizer": OptimizerConfig(kind="adamw")}, "optimizer.kind is 'muon' in the checkpoint"),
     ],
 )
 def test_a_run_with_other_settings_cannot_resume_from_a_checkpoint(
@@ -435,11 +438,13 @@ def test_a_run_with_other_settings_cannot_resume_from_a_checkpoint(
     small_model: Build,
     quick_config: TrainConfig,
     tmp_path: Path,
-    change: dict[str, int],
+    change: dict[str, Any],
     message: str,
 ) -> None:
     Trainer(small_model(mirror), mirror, quick_config, folder=tmp_path).train(steps=2)
-    other = dataclasses.replace(quick_config, **change)  # type: ignore[arg-type]
+    other = dataclasses.replace(quick_config, **change)
+    with pytest.raises(ResumeError, match=message):
+        Trainer(small_model(mirror), mirror, other, folder=tmp_path).check(resume=True)
     with pytest.raises(ResumeError, match=message):
         Trainer(small_model(mirror), mirror, other).train(resume=tmp_path)
     with pytest.raises(ResumeError, match=r"model.H_cycles is 1 in the checkpoint and 2 here"):
