@@ -23,7 +23,7 @@ from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.solving.engine import SegmentModel
 from sage.hrm_core.solving.settings import MIN_CONFIDENCE
 from sage.hrm_core.solving.solutions import confidence_of
-from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.contract import Examples, Task, check_examples
 
 #: Training examples from which the baseline counts labels.
 NUM_SEEN = 256
@@ -99,6 +99,10 @@ def _held_out(task: Task, num: int) -> Examples:
         raise InputError(
             f"task {task.spec.name} has no held-out puzzles: give a data set, or a second file, that has some"
         )
+    try:
+        check_examples(examples, task.spec)
+    except InputError as error:
+        raise InputError(f"task {task.spec.name}: held-out {error}") from None
     return examples
 
 
