@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from math import isqrt
 from pathlib import Path
 from typing import Any, get_args
 
 from sage.app.models.training.recipe import Recipe
+from sage.app.terminal.errors import UserError
+from sage.hrm_core.config.fronts import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import save_published
 from sage.hrm_core.solving.task_card import TaskCard
+from sage.hrm_core.tasks.catalogue import make_task, task_kind
 from sage.hrm_core.training.best_model import Which, load_best_model
 
 FOLDERS: dict[Which, str] = {"best": "model", "last": "model-last"}
@@ -49,6 +53,23 @@ def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) 
         save_published(folder / FOLDERS[which], model, card)
     plain = json.dumps(dataclasses.asdict(recipe), indent=2)
     (folder / "recipe.json").write_text(plain + "\n")
+
+
+def check_card(recipe: Recipe, model: HRM, data: Path | None) -> None:
+    """UserError where the model is of another size than the task that its card will name: its puzzles come
+    from a folder or a file of another size than the recipe's options.
+    """
+    front = model.config.front
+    if data is None or not isinstance(front, TokenFront):
+        return
+    card = _card(recipe, {}, data)
+    spec = make_task(card.task, **card.options).spec
+    if (spec.seq_len, spec.vocab_size) != (front.seq_len, front.vocab_size):
+        size = f"size={isqrt(front.seq_len)}" if "size" in task_kind(card.task).options else "KEY=VALUE"
+        raise UserError(
+            f"--data {data}: has puzzles of {front.seq_len} cells and {front.vocab_size} symbols, task"
+            f" {card.task} of {recipe.name} has {spec.seq_len} and {spec.vocab_size}: add --set task.{size}"
+        )
 
 
 def _card(recipe: Recipe, trained: dict[str, Any], data: Path | None) -> TaskCard:

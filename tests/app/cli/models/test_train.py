@@ -9,10 +9,13 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sage.app.cli.main import invoke
 from sage.app.terminal.signals import install_signal_handlers
+from sage.hrm_core.datasets.layout import write_ungrouped
+from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.training.checkpoints import CheckpointFolder
 from sage.hrm_core.training.learner import Learner, StepFacts
@@ -302,3 +305,54 @@ def test_a_file_without_puzzles_to_evaluate_on_is_refused_at_once(
     assert invoke(["train", "sudoku", *TINY, "--data", str(table), "--out", str(out)]) == 2
     assert "no held-out puzzles: give a data set, or a second file" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.fixture
+def sudokus(tmp_path: Path) -> list[Path]:
+    """Two CSV files of 6x6 sudokus, to train and to evaluate on."""
+    task, paths = make_task("sudoku", size=6), []
+    for rows, name in ((task.sample(4, np.random.default_rng(0)), "train"), (task.held_out(4), "dev")):
+        pairs = [",".join(map(task.decode, each)) for each in zip(rows.inputs, rows.labels)]  # type: ignore[attr-defined]
+        path = tmp_path / f"{name}.csv"
+        path.write_text("question,answer\n" + "\n".join(pairs) + "\n")
+        paths.append(path)
+    return paths
+
+
+def test_a_run_resumes_with_the_files_that_it_was_trained_on(
+    sudokus: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, dev = sudokus
+    run = ["train", "sudoku", *TINY, "--set", "task.size=6", "--out", str(tmp_path / "run")]
+    longer = ["5" if each == "3" else each for each in run] + ["--resume"]
+    assert invoke([*run, "--data", str(train), "--eval-data", str(dev)]) == 0
+    before = _files(tmp_path / "run")
+    for given, message in (
+        ([], f"the run was trained with --data {train}: give the same"),
+        (["--data", str(train)], f"the run was trained with --eval-data {dev}: give the same"),
+        (["--data", str(dev), "--eval-data", str(train)], f"--data {train}: {dev} has another content"),
+    ):
+        capsys.readouterr()
+        assert invoke([*longer, *given]) == 2
+        error = capsys.readouterr().err
+        assert message in error or (not given[2:] and "no held-out puzzles" in error)
+        assert len(error.splitlines()) == 1
+        assert _files(tmp_path / "run") == before
+    moved = train.rename(tmp_path / "moved.csv")
+    assert invoke([*longer, "--data", str(moved), "--eval-data", str(dev)]) == 0
+
+
+def test_a_folder_of_another_size_than_the_recipe_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, data = make_task("sudoku", size=6), tmp_path / "data"
+    for side, rows in (("train", task.sample(4, np.random.default_rng(0))), ("test", task.held_out(4))):
+        write_ungrouped(data / side, rows.inputs, rows.labels, vocab_size=8, forms=1)
+    run = ["train", "sudoku4", *TINY, "--data", str(data), "--out", str(tmp_path / "run")]
+    assert invoke(run) == 2
+    error = capsys.readouterr().err
+    assert "of 36 cells and 8 symbols, task sudoku of sudoku4 has 16 and 6: add --set task.size=6" in error
+    assert not (tmp_path / "run").exists()
+    sized = ["--set", "task.size=6", "--set", "task.givens=null"]
+    assert invoke([*run, *sized]) == 0
+    assert json.loads((tmp_path / "run" / "model" / "task.json").read_text())["options"]["size"] == 6
