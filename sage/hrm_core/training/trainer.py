@@ -185,7 +185,7 @@ class Trainer:
         is_due = _is_due(state.step, self.config.eval_every, is_end=state.step >= run.num_steps)
         is_new = state.step > 0 and is_due and not is_evaluated
         while True:
-            is_stopped = run.is_stopped()
+            is_stopped = self._ranks.any(run.is_stopped())  # all of them then save, and none evaluates
             reason = self._stop_reason(run, is_stopped)
             if is_new or (run.is_cut and state.step != run.saved_step):
                 report = self._finish_step(run, reason, is_stopped) or report
@@ -270,20 +270,18 @@ class Trainer:
         return True
 
     def _stop_reason(self, run: _Run, is_stopped: bool) -> str | None:
-        """Why the run ends here, or None. A reason of one rank ends all ranks."""
+        """Why the run ends here, or None: alike on all ranks."""
         state = run.state
         if state.step >= run.num_steps:
             return "all steps done"
         reason = run.stop_rule.reason()
         if reason is not None:
             return reason
-        limit = self.config.max_cpu_secs
-        if limit is not None and state.cpu_secs >= limit:
-            reason = f"{state.cpu_secs:.0f} CPU seconds of training: max_cpu_secs is {limit:g}"
         if is_stopped:
-            reason = "interrupted"
-        if self._ranks.any(reason is not None):
-            return reason or "another process was stopped"
+            return "interrupted"
+        limit = self.config.max_cpu_secs
+        if limit is not None and self._ranks.any(state.cpu_secs >= limit):
+            return f"{state.cpu_secs:.0f} CPU seconds of training: max_cpu_secs is {limit:g}"
         return None
 
     def _evaluate(self, run: _Run) -> EvalReport | None:

@@ -515,3 +515,26 @@ def test_a_task_without_held_out_puzzles_is_refused_before_the_first_step(
     task = FailingTask(has_held_out=False)
     with pytest.raises(InputError, match="no held-out puzzles"):
         Trainer(small_model(task), task, quick_config).check()
+
+
+@pytest.mark.parametrize("signalled", [4, 100])
+def test_a_signal_to_another_process_ends_this_one_alike(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path, signalled: int
+) -> None:
+    calls: list[bool] = []
+
+    class Others(Ranks):
+        def any(self, is_true: bool) -> bool:
+            calls.append(is_true)
+            return is_true or len(calls) >= signalled
+
+    diary = Diary()
+    trainer = Trainer(small_model(mirror), mirror, quick_config, folder=tmp_path, callbacks=[diary])
+    trainer._ranks = Others()
+    result = trainer.train()
+    assert not any(calls)
+    if signalled == 4:  # a process that evaluated would wait for the other one, which saves
+        assert (result.step, result.is_interrupted, diary.evaluations) == (3, True, [])
+    else:
+        assert (result.step, result.is_interrupted, diary.evaluations) == (12, False, [12])
+    assert CheckpointFolder(tmp_path).find() == tmp_path / f"step-{result.step:08d}"
