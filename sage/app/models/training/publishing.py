@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from sage.app.models.training.recipe import Recipe
 from sage.app.terminal.errors import UserError
+from sage.durable import write_file
 from sage.hrm_core.config.fronts import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import save_published
@@ -52,7 +53,7 @@ def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) 
             card = dataclasses.replace(card, sizes=tuple(card.options["sizes"]))
         save_published(folder / FOLDERS[which], model, card)
     plain = json.dumps(dataclasses.asdict(recipe), indent=2)
-    (folder / "recipe.json").write_text(plain + "\n")
+    write_file(folder / "recipe.json", (plain + "\n").encode())
 
 
 def check_card(recipe: Recipe, model: HRM, data: Path | None) -> None:

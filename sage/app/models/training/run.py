@@ -1,6 +1,6 @@
 """`sage train`: one run in its own folder, from a recipe to a model for `sage solve`.
 
-Layout of a run:  run.json  recipe.json  metrics.jsonl  checkpoints/
+Layout of a run:  run.json  recipe.json  metrics.jsonl  lock  checkpoints/
 model/{config.json, model.safetensors, task.json}  model-last/, likewise
 `model` is the best of the run's evaluations by the task's own score, `model-last` the last.
 Invariant: nothing is written before the options, the data, the model and the checkpoint have been checked.
@@ -9,6 +9,7 @@ Invariant: nothing is written before the options, the data, the model and the ch
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Written and deleted before a run: more than a file system keeps in reserve inside an inode.
 _PROBE_BYTES = 1 << 16
+#: A file in the run's folder, locked by the process that trains there.
+LOCK_NAME = "lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,7 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
         if ranks.index == 0:
             if request.resume:
                 _check_same_rows(request, folder)
+            stack.enter_context(_alone(folder))
             sinks = open_trackers(request.trackers, folder, {"recipe": request.recipe.name})
             about = {
                 "recipe": dataclasses.asdict(request.recipe),
@@ -244,6 +248,20 @@ def _check_writable(folder: Path) -> None:
         raise UserError(
             f"--out {folder}: cannot write there: {error.strerror}: give another folder"
         ) from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While it is entered, no other process trains in the folder. UserError where one does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_NAME).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"--out {folder}: another process trains there: wait for it, or give another folder"
+            ) from None
+        yield
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -356,3 +357,17 @@ def test_a_folder_of_another_size_than_the_recipe_is_refused_at_once(
     sized = ["--set", "task.size=6", "--set", "task.givens=null"]
     assert invoke([*run, *sized]) == 0
     assert json.loads((tmp_path / "run" / "model" / "task.json").read_text())["options"]["size"] == 6
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer = ["5" if each == "3" else each for each in TINY]
+    with (run_folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = _files(run_folder)
+        assert invoke(["train", "patterns", *longer, "--out", str(run_folder), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert f"--out {run_folder}: another process trains there: wait for it" in error
+    assert len(error.splitlines()) == 1
+    assert _files(run_folder) == before
