@@ -63,8 +63,8 @@ def literal_of(text: str) -> Any | None:
 
 
 def _need_plain(value: Any) -> None:
-    """InputError for lists that no puzzle has: too deep for readers that call themselves for each list, or with
-    numbers that are too large for Python to write.
+    """InputError for lists that no puzzle has: too deep for readers that call themselves for each list, or
+    with numbers that are too large for Python to write.
     """
     level, depth = [value], 0
     while level:

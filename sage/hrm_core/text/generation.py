@@ -184,7 +184,7 @@ def _sample(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) ->
         return int(logits_V.argmax())  # sync: the next token depends on it
     # sync: sampled on the host, so that a seed gives the same text on every device
     logits = logits_V.double().cpu()
-    scaled = ((logits - logits.max()) / sampling.temperature).float()  # 0 for the likeliest at any temperature
+    scaled = ((logits - logits.max()) / sampling.temperature).float()  # the likeliest: 0, not NaN
     if sampling.top_k is not None and sampling.top_k < len(scaled):
         least = scaled.topk(sampling.top_k).values[-1]
         scaled = scaled.masked_fill(scaled < least, float("-inf"))
