@@ -13,7 +13,7 @@ from math import isqrt
 from pathlib import Path
 from typing import Any, get_args
 
-from sage.app.models.training.recipe import Recipe
+from sage.app.models.training.recipe import Recipe, TaskPart
 from sage.app.terminal.errors import UserError
 from sage.durable import write_file
 from sage.hrm_core.config.fronts import TokenFront
@@ -78,8 +78,22 @@ def _card(recipe: Recipe, trained: dict[str, Any], data: Path | None) -> TaskCar
         part = recipe.tasks[0]
         if part.name == "arc" and data is not None:  # a built folder numbers its puzzles by itself
             return TaskCard(task="folder", options={"path": str(data.absolute())}, trained=trained)
-        return TaskCard(task=part.name, options=part.options, trained=trained)
-    tasks = [{"name": part.name, "weight": part.weight, **part.options} for part in recipe.tasks]
+        return TaskCard(task=part.name, options=_located(part), trained=trained)
+    tasks = [{"name": part.name, "weight": part.weight, **_located(part)} for part in recipe.tasks]
     return TaskCard(
         task="mixture", options={"tasks": tasks, "vocabulary": recipe.vocabulary}, trained=trained
     )
+
+
+def _located(part: TaskPart) -> dict[str, Any]:
+    """The task's options, with absolute paths: a model is loaded from any folder."""
+    named = task_kind(part.name).files
+    return {key: _absolute(value) if key in named else value for key, value in part.options.items()}
+
+
+def _absolute(value: Any) -> Any:
+    """A text that names no file, such as arc1, stays."""
+    if isinstance(value, (list, tuple)):
+        return [_absolute(each) for each in value]
+    is_file = isinstance(value, str) and value and Path(value).expanduser().exists()
+    return str(Path(value).expanduser().absolute()) if is_file else value

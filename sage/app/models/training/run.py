@@ -71,6 +71,7 @@ def train(request: TrainRequest) -> Trained:
     from sage.app.models.training.processes import joined_ranks
     from sage.app.models.training.publishing import check_card, publish
     from sage.app.terminal.waiting import show_waiting
+    from sage.hrm_core.training.errors import TrainingDiverged
 
     with joined_ranks(request.device) as (ranks, device), one_line(request.recipe.name):
         folder = _folder(request, ranks)
@@ -82,7 +83,12 @@ def train(request: TrainRequest) -> Trained:
         searched = None
         if request.from_search is not None:
             task, searched = _search(request, task, model, folder, ranks, is_quiet=is_quiet)
-        result = _train(request, task, model, folder, ranks)
+        try:
+            result = _train(request, task, model, folder, ranks)
+        except TrainingDiverged:
+            if ranks.index == 0:  # what was good before
+                publish(request.recipe, model, folder, request.data)
+            raise
         if ranks.index == 0 and not result.is_interrupted:
             publish(request.recipe, model, folder, request.data)
         return Trained(folder=folder, result=result, searched=searched)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -218,6 +219,37 @@ def test_a_run_that_diverges_is_one_line(tmp_path: Path, capsys: pytest.CaptureF
     error = capsys.readouterr().err
     assert "lower the learning rate" in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_run_that_diverges_leaves_the_model_of_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Learner.step
+
+    def diverge(learner: Learner, number: int, stream: RowStream) -> StepFacts:
+        facts = step(learner, number, stream)
+        return dataclasses.replace(facts, is_finite=number < 3)
+
+    monkeypatch.setattr(Learner, "step", diverge)
+    options = ["--set", "train.max_bad_steps=1", "--set", "train.eval_every=2"]
+    assert invoke(["train", "patterns", *TINY, *options, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "lower the learning rate" in error
+    assert len(error.splitlines()) == 1
+    assert json.loads((tmp_path / "run" / "model" / "task.json").read_text())["trained"]["steps"] == 2
+
+
+def test_the_files_of_a_tasks_options_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.txt").write_text("to be or not to be, that is the question\n" * 10)
+    options = ["--set", "task.path=some.txt", "--set", "task.length=8", "--set", "model.mixer=attention"]
+    assert invoke(["train", "text", *TINY, *options, "--out", "run"]) == 0
+    card = json.loads((tmp_path / "run" / "model" / "task.json").read_text())
+    assert card["options"] == {"path": str(tmp_path / "some.txt"), "length": 8}
+    monkeypatch.chdir("/")
+    assert invoke(["eval", str(tmp_path / "run"), "--num", "4", "--segments", "1"]) == 0
 
 
 def test_a_file_without_puzzles_is_one_line_and_leaves_no_folder(
