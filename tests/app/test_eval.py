@@ -10,6 +10,8 @@ import pytest
 
 from sage.app.cli.main import invoke
 from sage.app.models.training.census import Census, show_census
+from sage.app.models.training.evaluating import NUM_FRESH, num_puzzles
+from sage.hrm_core.datasets.layout import write_ungrouped
 from sage.hrm_core.tasks.arc.voting import load_submission
 from sage.hrm_core.tasks.catalogue import make_task
 
@@ -207,3 +209,17 @@ def test_nothing_to_judge_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "give a run's folder, a model or --all" in capsys.readouterr().err
     assert invoke(["eval", "hanoi", "--state-dir", str(tmp_path)]) == 2
     assert "no model of this task is shipped and none was trained here" in capsys.readouterr().err
+
+
+def test_all_puzzles_of_a_data_set_are_all_of_them(mirror_folder: Path) -> None:
+    assert num_puzzles(make_task("folder", path=str(mirror_folder))) == 12_345
+    assert num_puzzles(make_task("patterns")) == NUM_FRESH
+
+
+@pytest.fixture
+def mirror_folder(tmp_path: Path) -> Path:
+    """A data set of 12,345 test puzzles."""
+    for side, num in (("train", 4), ("test", 12_345)):
+        cells = np.ones((num, 5), np.int32)
+        write_ungrouped(tmp_path / side, cells, cells, vocab_size=3, forms=1)
+    return tmp_path

@@ -82,10 +82,9 @@ class ServedModel:
         record, steps = (None, None) if recording is None else (recording.search, recording.steps)
         futures: list[asyncio.Future[Any]] = []
         try:
-            futures += [
-                asyncio.wrap_future(self._service_of(each).submit(row, settings, record=record, steps=steps))
-                for each, row in encoded
-            ]
+            for each, row in encoded:  # one by one: those before a full queue are cancelled too
+                submitted = self._service_of(each).submit(row, settings, record=record, steps=steps)
+                futures.append(asyncio.wrap_future(submitted))
             solutions = await asyncio.gather(*futures)
         except (ServiceFull, ServiceClosed) as error:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": "1"}) from error

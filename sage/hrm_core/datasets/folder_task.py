@@ -123,15 +123,19 @@ class FolderTask:
     def _by_labels(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """True where the folder has this input with these labels; padding is not compared."""
         wanted, is_right = row_keys(inputs), np.zeros(len(inputs), bool)
+        order = np.argsort(wanted, kind="stable")
         for side in (self.test, self.train):
             for start in range(0, side.num_examples, 4096):
                 known = side.inputs[start : start + 4096]
-                for row in np.flatnonzero(np.isin(row_keys(known), wanted)):
+                first, end = (
+                    np.searchsorted(wanted[order], row_keys(known), side=each) for each in ("left", "right")
+                )
+                for row in np.flatnonzero(first < end):
+                    at = order[first[row] : end[row]]  # the inputs of this row's key
                     labels = np.asarray(side.labels[start + row])
-                    same = (inputs == known[row]).all(axis=1)
-                    is_right |= same & ((answers == labels) | (labels == side.metadata.ignore_label_id)).all(
-                        axis=1
-                    )
+                    same = (inputs[at] == known[row]).all(axis=1)
+                    is_ignored = labels == side.metadata.ignore_label_id
+                    is_right[at] |= same & ((answers[at] == labels) | is_ignored).all(axis=1)
         return is_right
 
     def baseline(self, inputs: np.ndarray) -> Baseline:

@@ -71,7 +71,7 @@ def vote_arc(
     InputError where the task is not ARC.
     """
     ballot = ballot_of(task, num_forms)
-    trace = run_segments(model, ballot.examples, num_segments, batch_size=batch_size)
+    trace = run_segments(model, ballot.examples, num_segments, batch_size=batch_size, is_last_only=True)
     votes = [
         Vote(puzzle=puzzle, test=test, augmentation=form, cells=cells, q=float(q))
         for (puzzle, test, form), cells, q in zip(ballot.forms, trace.answers[-1], trace.q_halt[-1])

@@ -23,7 +23,7 @@ from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.solving.engine import SegmentModel
 from sage.hrm_core.solving.settings import MIN_CONFIDENCE
 from sage.hrm_core.solving.solutions import confidence_of
-from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.contract import Examples, Task, check_examples
 
 #: Training examples from which the baseline counts labels.
 NUM_SEEN = 256
@@ -69,9 +69,7 @@ def evaluate(
     Several ranks evaluate a part of the puzzles each; every rank returns the whole report. InputError where
     the task has no held-out puzzles.
     """
-    examples = task.held_out(num)
-    if not len(examples):
-        raise InputError(f"task {task.spec.name} has no held-out puzzles: give a data set that has some")
+    examples = _held_out(task, num)
     depths = tuple(sorted(set(segments)))
     trace = _run_shared(model, examples, depths[-1], batch_size, ranks)
     if seen is None:
@@ -90,6 +88,24 @@ def evaluate(
     )
 
 
+def check_held_out(task: Task) -> None:
+    """InputError where `evaluate` would find no puzzles."""
+    _held_out(task, 1)
+
+
+def _held_out(task: Task, num: int) -> Examples:
+    examples = task.held_out(num)
+    if not len(examples):
+        raise InputError(
+            f"task {task.spec.name} has no held-out puzzles: give a data set, or a second file, that has some"
+        )
+    try:
+        check_examples(examples, task.spec)
+    except InputError as error:
+        raise InputError(f"task {task.spec.name}: held-out {error}") from None
+    return examples
+
+
 def _seen(task: Task, examples: Examples) -> Examples:
     train = getattr(task, "train", None)
     if isinstance(train, Examples) and not len(train):
@@ -100,18 +116,19 @@ def _seen(task: Task, examples: Examples) -> Examples:
 def _run_shared(
     model: SegmentModel, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks
 ) -> Trace:
-    edges = np.linspace(0, len(examples), ranks.count + 1).astype(int)
-    mine = examples.take(slice(edges[ranks.index], edges[ranks.index + 1]))
+    if ranks.count == 1:
+        return run_segments(model, examples, num_segments, batch_size=batch_size)
+    first, end = np.linspace(0, len(examples), ranks.count + 1).astype(int)[ranks.index :][:2]
+    # with fewer puzzles than ranks one without a puzzle computes the first, and gives none of its answers
+    mine = examples.take(slice(first, end) if first < end else slice(1))
     trace = run_segments(model, mine, num_segments, batch_size=batch_size)
     device = model.initial_carry(1).z_H.device
 
     def gathered(array: np.ndarray) -> np.ndarray:
         """(T, n, ...) of this rank to (T, N, ...) of all ranks."""
-        rows = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 1, 0))).to(device)
+        rows = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 1, 0)[: end - first])).to(device)
         return np.moveaxis(ranks.gather_rows(rows).cpu().numpy(), 0, 1)
 
-    if ranks.count == 1:
-        return trace
     return Trace(
         answers=gathered(trace.answers),
         q_halt=gathered(trace.q_halt),
@@ -121,15 +138,23 @@ def _run_shared(
 
 @torch.inference_mode()
 def run_segments(
-    model: SegmentModel, examples: Examples, num_segments: int, *, batch_size: int = 256
+    model: SegmentModel,
+    examples: Examples,
+    num_segments: int,
+    *,
+    batch_size: int = 256,
+    is_last_only: bool = False,
 ) -> Trace:
-    """The model's answers after each segment. Puzzles without an id use the mean of the puzzle embeddings."""
+    """The model's answers after each segment. Puzzles without an id use the mean of the puzzle embeddings.
+    is_last_only: a trace of the last segment alone (T = 1), for puzzles whose answers do not fit in memory
+    `num_segments` times.
+    """
     is_training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
         model.eval()
     try:
         parts = [
-            _run_batch(model, examples.take(slice(start, start + batch_size)), num_segments)
+            _run_batch(model, examples.take(slice(start, start + batch_size)), num_segments, is_last_only)
             for start in range(0, len(examples), batch_size)
         ]
     finally:
@@ -142,12 +167,14 @@ def run_segments(
     )
 
 
-def _run_batch(model: SegmentModel, rows: Examples, num_segments: int) -> Trace:
+def _run_batch(model: SegmentModel, rows: Examples, num_segments: int, is_last_only: bool) -> Trace:
     carry = model.initial_carry(len(rows))
     batch = _to_batch(model.config, rows, carry.z_H.device)
     answers, q_halt, wants_halt = [], [], []
-    for _ in range(num_segments):
+    for number in range(1, num_segments + 1):
         carry, output = model.segment(carry, batch)
+        if is_last_only and number < num_segments:
+            continue
         assert output.logits is not None
         assert output.q_halt is not None
         answers.append(output.logits.argmax(-1).to(torch.int32))

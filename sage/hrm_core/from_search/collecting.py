@@ -64,9 +64,10 @@ def puzzles_of(task: Task, num: int, *, seed: int) -> Puzzles:
 
 def not_held_out(task: Task, puzzles: Puzzles, num: int) -> Puzzles:
     """Without those among the first `num` held-out puzzles of the task."""
-    is_shared = (puzzles.inputs[:, None] == task.held_out(num).inputs[None]).all(axis=2).any(axis=1)
+    held_out = {row.tobytes() for row in task.held_out(num).inputs.astype(np.int32)}
+    is_other = np.array([row.tobytes() not in held_out for row in puzzles.inputs.astype(np.int32)], bool)
     return dataclasses.replace(
-        puzzles, inputs=puzzles.inputs[~is_shared], puzzle_ids=puzzles.puzzle_ids[~is_shared]
+        puzzles, inputs=puzzles.inputs[is_other], puzzle_ids=puzzles.puzzle_ids[is_other]
     )
 
 

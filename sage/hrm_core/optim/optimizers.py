@@ -22,6 +22,9 @@ from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.optim.schedule import Schedule
 from sage.hrm_core.optim.sign_sgd import SparseSignSGD
 
+#: Of an optimizer's group, what is no setting: the numbers of its weights, and how often it has stepped.
+_STATE_OF_GROUP = ("params", "num_steps")
+
 
 class Optimizers:
     """All optimizers of one model, stepped together at the scheduled rate. scale: a factor on that."""
@@ -76,7 +79,9 @@ class Optimizers:
         return tensors, plain
 
     def load_state(self, tensors: Mapping[str, Tensor], plain: list[Any]) -> None:
-        """Restore a result of `state` of an equal model and config. Raises InputError if it does not fit."""
+        """Restore a result of `state` of an equal model. Rates, decays and momenta stay those of the config
+        here. Raises InputError if it does not fit.
+        """
         if len(plain) != len(self._dense):
             raise InputError(
                 f"{len(plain)} optimizers in the state, {len(self._dense)} here: resume with the same"
@@ -93,7 +98,11 @@ class Optimizers:
                     state.setdefault(int(index), {})[name] = (
                         value.clone() if isinstance(value, Tensor) else value
                     )
-            optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
+            groups = [
+                {**own, **{key: value for key, value in theirs.items() if key in _STATE_OF_GROUP}}
+                for own, theirs in zip(optimizer.param_groups, saved["groups"], strict=True)
+            ]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _dense(model: nn.Module, config: OptimizerConfig) -> list[Optimizer]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage.durable import write_file
 from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch
@@ -97,7 +98,7 @@ def save_published(folder: str | Path, model: HRM, card: TaskCard) -> None:
     """Write the folder that `load_published` reads."""
     check_fit(model, make_task(card.task, **card.options).spec)
     save_pretrained(model, folder)
-    (Path(folder) / TASK_NAME).write_text(json.dumps(card.to_plain(), indent=2) + "\n")
+    write_file(Path(folder) / TASK_NAME, (json.dumps(card.to_plain(), indent=2) + "\n").encode())
 
 
 def _guess(model: SegmentModel) -> TaskCard | None:

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from sage.errors import InputError
+
 #: A label that is neither trained on nor scored (the models' losses use the same number).
 IGNORED = -100
 
@@ -56,6 +58,30 @@ class Examples:
     def answers(self) -> np.ndarray:
         """(N, L) int32 what a perfect model says: the labels, and the input where no label counts."""
         return np.where(self.labels == IGNORED, self.inputs, self.labels)
+
+
+def check_examples(examples: Examples, spec: TaskSpec) -> None:
+    """InputError with the array whose kind, shape or values are not as `Examples` and `spec` state them."""
+    for name in ("inputs", "labels", "puzzle_ids"):
+        array = getattr(examples, name)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise InputError(f"{name} are {kind}: give an array of int32")
+    shape = (len(examples.puzzle_ids), spec.seq_len)
+    for name in ("inputs", "labels"):
+        if getattr(examples, name).shape != shape:
+            raise InputError(f"{name} have shape {getattr(examples, name).shape}: give {shape}")
+    inputs, labels, ids = examples.inputs, examples.labels, examples.puzzle_ids
+    _check_range("inputs", inputs, 0, spec.vocab_size - 1)
+    _check_range("labels", labels[labels != IGNORED], 0, spec.vocab_size - 1, f", or {IGNORED} to ignore one")
+    if spec.num_puzzle_ids:
+        _check_range("puzzle_ids", ids, -1, spec.num_puzzle_ids - 1)
+
+
+def _check_range(name: str, values: np.ndarray, low: int, high: int, more: str = "") -> None:
+    if values.size and not low <= values.min() <= values.max() <= high:
+        found = f"{values.min()} to {values.max()}"
+        raise InputError(f"{name} are {found}: give {low} to {high}{more}")
 
 
 class Task(Protocol):

@@ -18,6 +18,8 @@ from sage.user_file import describe_json_error
 
 #: Longer literals are not parsed: a list of 10,000 puzzles of 900 cells is below it.
 _MAX_LITERAL_CHARACTERS = 16_000_000
+#: Lists in lists, and numbers, that are read.
+_MAX_DEPTH, _LARGE = 8, 10**18
 #: The first line of an .sdk file.
 _SECTION = re.compile(r"\[\s*[A-Za-z]+\s*\]\s*(\n|$)")
 _COLUMNS = (
@@ -48,6 +50,7 @@ def literal_of(text: str) -> Any | None:
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
             problem = problem or describe_json_error(error)
             continue
+        _need_plain(value)
         if isinstance(value, dict):
             value = next((value[key] for key in _COLUMNS if key in value), None)
             value = [value] if isinstance(value, str) else value
@@ -57,6 +60,26 @@ def literal_of(text: str) -> Any | None:
             f"the puzzle begins as a list or an object and is not valid JSON: {problem}: correct it"
         )
     return None
+
+
+def _need_plain(value: Any) -> None:
+    """InputError for lists that no puzzle has: too deep for readers that call themselves for each list, or
+    with numbers that are too large for Python to write.
+    """
+    level, depth = [value], 0
+    while level:
+        if any(isinstance(each, int) and abs(each) >= _LARGE for each in level):
+            raise InputError("the puzzle is a list with a number of over 18 digits: give its cells")
+        if depth > _MAX_DEPTH:
+            raise InputError(f"the puzzle has lists nested more than {_MAX_DEPTH} deep: give rows of cells")
+        level = [item for each in level for item in _items(each)]
+        depth += 1
+
+
+def _items(value: Any) -> Sequence[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def puzzle_column(lines: Sequence[str], is_puzzle: Callable[[str], bool]) -> list[str] | None:

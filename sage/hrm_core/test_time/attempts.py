@@ -167,7 +167,7 @@ def _votes(model: HRM, task: PuzzleTask, config: TestTimeConfig) -> list[Vote]:
     examples = Examples(
         inputs=inputs, labels=np.full_like(inputs, IGNORED), puzzle_ids=np.zeros(len(inputs), np.int32)
     )
-    trace = run_segments(model, examples, config.num_segments)
+    trace = run_segments(model, examples, config.num_segments, is_last_only=True)
     votes = []
     for (test, form), grid, cells, q in zip(tests, grids, trace.answers[-1], trace.q_halt[-1]):
         rows, cols = grid.shape

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 
+from sage.durable import write_file
 from sage.errors import InputError
+from sage.hrm_core.checkpoint.weights_file import read_tensors
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model.losses import token_cross_entropy
@@ -95,7 +97,7 @@ def train_plain(gpt: PlainGPT, task: Task, config: TrainConfig) -> PlainResult:
 
 def save_plain(gpt: PlainGPT, folder: Path) -> None:
     """Write the GPT's weights into HRM's folder; both models share its config.json."""
-    save_file(gpt.state_dict(), folder / PLAIN_NAME)
+    write_file(folder / PLAIN_NAME, save(gpt.state_dict()))
 
 
 def load_plain(folder: Path, config: ModelConfig) -> PlainGPT | None:
@@ -105,7 +107,7 @@ def load_plain(folder: Path, config: ModelConfig) -> PlainGPT | None:
         return None
     gpt = PlainGPT(config)
     try:
-        gpt.load_state_dict(load_file(path))
+        gpt.load_state_dict(read_tensors(path))
     except RuntimeError as error:
         raise InputError(
             f"{path}: its shapes do not match config.json: {str(error).splitlines()[0]}: train it again"

@@ -156,7 +156,10 @@ def make_decoder(
 
 
 def _checked_prompt(model: HRM | PlainGPT, prompt: str, tokenizer: Tokenizer) -> list[int]:
-    tokens = tokenizer.encode(prompt)
+    try:
+        tokens = tokenizer.encode(prompt)
+    except UnicodeEncodeError as error:
+        raise InputError(f"the prompt is not UTF-8 at character {error.start}: correct it") from None
     if not tokens:
         raise InputError("the prompt is empty: give at least one symbol")
     vocab_size = _front(model).vocab_size
@@ -180,7 +183,8 @@ def _sample(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) ->
     if sampling.temperature == 0:
         return int(logits_V.argmax())  # sync: the next token depends on it
     # sync: sampled on the host, so that a seed gives the same text on every device
-    scaled = logits_V.float().cpu() / sampling.temperature
+    logits = logits_V.double().cpu()
+    scaled = ((logits - logits.max()) / sampling.temperature).float()  # the likeliest: 0, not NaN
     if sampling.top_k is not None and sampling.top_k < len(scaled):
         least = scaled.topk(sampling.top_k).values[-1]
         scaled = scaled.masked_fill(scaled < least, float("-inf"))

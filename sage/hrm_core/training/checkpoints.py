@@ -54,15 +54,17 @@ class CheckpointFolder:
         names.
         """
         final = self._free_folder(checkpoint.step)
-        partial = partial_of(final)
         if self._ranks.index == 0:
+            self._remove_partials()
             begin_folder(final)
         self._ranks.barrier()
-        mine = write_shards(partial, f"rank{self._ranks.index}", checkpoint.rows, max_bytes=self._max_bytes)
-        write_synced(partial / f"rank{self._ranks.index}.json", json.dumps(mine).encode())
-        self._ranks.barrier()
+        try:
+            self._write(checkpoint, final)
+        except BaseException:
+            if self._ranks.index == 0:
+                self._remove_partials()
+            raise
         if self._ranks.index == 0:
-            self._finish(checkpoint, partial, final)
             self._point("last", final.name)
             if is_best:
                 self._point("best", final.name)
@@ -84,6 +86,19 @@ class CheckpointFolder:
             if not folder.exists():
                 break
         return folder
+
+    def _remove_partials(self) -> None:
+        """What saves that were killed or failed have left: it may fill the disk."""
+        for folder in self.path.glob(".step-*.partial"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _write(self, checkpoint: Checkpoint, final: Path) -> None:
+        partial, rank = partial_of(final), f"rank{self._ranks.index}"
+        mine = write_shards(partial, rank, checkpoint.rows, max_bytes=self._max_bytes)
+        write_synced(partial / f"{rank}.json", json.dumps(mine).encode())
+        self._ranks.barrier()
+        if self._ranks.index == 0:
+            self._finish(checkpoint, partial, final)
 
     def _finish(self, checkpoint: Checkpoint, partial: Path, final: Path) -> None:
         shared = write_shards(partial, "shared", checkpoint.shared, max_bytes=self._max_bytes)

@@ -111,8 +111,12 @@ def _compare(
         ) from error
     for name in (field.name for field in dataclasses.fields(ModelConfig)):
         _need_equal(path, f"model.{name}", getattr(theirs, name), getattr(ours, name))
+    saved = plain["train"]
     for name in _FIXED:
-        _need_equal(path, name, plain["train"][name], getattr(config, name))
+        _need_equal(path, name, saved[name], getattr(config, name))
+    _need_equal(path, "optimizer.kind", saved["optimizer"]["kind"], config.optimizer.kind)
+    if (saved["ema_decay"] is None) != (config.ema_decay is None):
+        _need_equal(path, "ema_decay", saved["ema_decay"], config.ema_decay)
     here = json.loads(json.dumps(dataclasses.asdict(spec)))
     for name, value in plain["task"].items():
         if name in here:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sage.errors import InputError
-from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.contract import Examples, Task, check_examples
 from sage.hrm_core.training.errors import LoaderError
 
 _NUM_AHEAD = 2
@@ -139,6 +139,7 @@ class RowStream:
                         f"{len(rows)} rows instead of {self._block_size}: sample(num, rng) must return num"
                         " rows"
                     )
+                check_examples(rows, self._task.spec)
                 self._blocks.put(_Block(rows=rows, state=dict(state)))
         except BaseException as error:  # the top of a worker: raised again on its owner's next call
             self._blocks.put(error)
@@ -147,7 +148,10 @@ class RowStream:
 def check_rows(task: Task, seed: int) -> None:
     """LoaderError where `task` cannot draw a training row."""
     try:
-        num = len(task.sample(1, np.random.default_rng(seed)))
+        rows = task.sample(1, np.random.default_rng(seed))
+        num = len(rows)
+        if num == 1:
+            check_examples(rows, task.spec)
     except Exception as error:  # a task may be a plug-in
         raise LoaderError(f"task {task.spec.name} failed to draw training rows: {error}") from error
     if num != 1:

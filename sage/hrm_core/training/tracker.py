@@ -5,6 +5,7 @@ Invariant: NaN is null in metrics.jsonl. Nothing here needs the network.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from sage.durable import write_file
 from sage.hrm_core.checkpoint.weights_file import save_model
@@ -37,6 +38,16 @@ def make_run_id(name: str, now: datetime | None = None) -> str:
     """`sudoku4-20260131-142530-quiet-heron`: sorts by time, and is unique to 400 in a second."""
     moment = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
     return f"{name}-{moment}-{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}"
+
+
+def _opened(path: Path) -> TextIO:
+    """To append lines: what a killed run began to write stays a line of its own."""
+    file = path.open("ab+")
+    if file.tell():
+        file.seek(-1, os.SEEK_END)
+        file.write(b"" if file.read() == b"\n" else b"\n")
+        file.flush()
+    return io.TextIOWrapper(file, encoding="utf-8")
 
 
 class Sink(Protocol):
@@ -70,7 +81,7 @@ class ExperimentTracker:
         self._sinks = tuple(sinks)
         self._next_step = 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._file = _opened(self.folder / "metrics.jsonl")
         facts = {
             "run_id": self.run_id,
             "machine": platform.machine(),

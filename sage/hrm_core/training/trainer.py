@@ -1,7 +1,7 @@
 """The training loop: stop?, evaluate, save, step, report.
 
 Invariant: a run that is interrupted anywhere and resumed ends with the same weights, bit for bit, as one that
-is not.
+is not. What a task raises, in an evaluation or for a row, costs no step: the last one is saved before.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sage.hrm_core.evaluation.evaluate import evaluate
+from sage.hrm_core.evaluation.evaluate import check_held_out, evaluate
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import Ranks
@@ -23,7 +23,7 @@ from sage.hrm_core.training.checkpoints import CheckpointFolder, resolve_checkpo
 from sage.hrm_core.training.compiling import compile_blocks, uncompiled
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.epoch import examples_per_epoch
-from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
+from sage.hrm_core.training.errors import LoaderError, ResumeError, TrainingDiverged
 from sage.hrm_core.training.interruption import Interrupted, Interruption
 from sage.hrm_core.training.learner import Learner, check_fit
 from sage.hrm_core.training.resuming import check_resumable, restore, snapshot
@@ -162,7 +162,7 @@ class Trainer:
         """Raise what `train` would raise before its first step for this config and checkpoint; change
         nothing.
 
-        LoaderError where the task cannot draw a training row.
+        LoaderError where the task cannot draw a training row, InputError where it has no held-out puzzle.
         """
         self.config.num_steps(examples_per_epoch(self.task))
         check_fit(self.model, self.task.spec, self.config, self._ranks)
@@ -170,6 +170,7 @@ class Trainer:
         if checkpoint is not None:
             check_resumable(checkpoint, self.model.config, self.config, self.task.spec)
         check_rows(self.task, self.config.seed)
+        check_held_out(self.task)
 
     def _set_length(self, steps: int | None, epochs: float | None, batch_size: int | None) -> None:
         if steps is not None or epochs is not None:
@@ -184,7 +185,7 @@ class Trainer:
         is_due = _is_due(state.step, self.config.eval_every, is_end=state.step >= run.num_steps)
         is_new = state.step > 0 and is_due and not is_evaluated
         while True:
-            is_stopped = run.is_stopped()
+            is_stopped = self._ranks.any(run.is_stopped())  # all of them then save, and none evaluates
             reason = self._stop_reason(run, is_stopped)
             if is_new or (run.is_cut and state.step != run.saved_step):
                 report = self._finish_step(run, reason, is_stopped) or report
@@ -219,14 +220,24 @@ class Trainer:
                 state.best_step = state.step
             self._callbacks.on_evaluation(state.step, report)
         is_end = is_end or run.is_cut
-        if self._folder and (is_best or _is_due(state.step, self.config.save_every, is_end=is_end)):
-            checkpoint = snapshot(
-                run.learner, run.stop_rule, run.stream, state, self.config, self.task.spec, report
-            )
-            path = self._folder.save(checkpoint, is_best=is_best)
-            run.saved_step = state.step
-            self._callbacks.on_save(state.step, path, is_best)
+        if is_best or _is_due(state.step, self.config.save_every, is_end=is_end):
+            self._save(run, report, is_best=is_best)
         return report
+
+    def _save(self, run: _Run, report: EvalReport | None, *, is_best: bool = False) -> None:
+        if self._folder is None:
+            return
+        step, spec = run.state.step, self.task.spec
+        checkpoint = snapshot(run.learner, run.stop_rule, run.stream, run.state, self.config, spec, report)
+        path = self._folder.save(checkpoint, is_best=is_best)
+        run.saved_step = step
+        self._callbacks.on_save(step, path, is_best)
+
+    def _save_before_error(self, run: _Run) -> None:
+        """Several processes write a checkpoint together, and the others did not fail here: none then."""
+        if self._ranks.count == 1 and run.state.step != run.saved_step:
+            with suppress(OSError):  # the error that is on its way is what is reported
+                self._save(run, None)
 
     def _step(self, run: _Run) -> bool:
         """One step; False where a signal ended it while it waited for rows, before it changed anything."""
@@ -239,6 +250,9 @@ class Trainer:
         except Interrupted:
             run.is_cut = True
             return False
+        except LoaderError:  # before anything was changed
+            self._save_before_error(run)
+            raise
         state.cpu_secs += _cpu_secs() - started_cpu
         state.wall_secs += time.perf_counter() - started
         state.step += 1
@@ -256,20 +270,18 @@ class Trainer:
         return True
 
     def _stop_reason(self, run: _Run, is_stopped: bool) -> str | None:
-        """Why the run ends here, or None. A reason of one rank ends all ranks."""
+        """Why the run ends here, or None: alike on all ranks."""
         state = run.state
         if state.step >= run.num_steps:
             return "all steps done"
         reason = run.stop_rule.reason()
         if reason is not None:
             return reason
-        limit = self.config.max_cpu_secs
-        if limit is not None and state.cpu_secs >= limit:
-            reason = f"{state.cpu_secs:.0f} CPU seconds of training: max_cpu_secs is {limit:g}"
         if is_stopped:
-            reason = "interrupted"
-        if self._ranks.any(reason is not None):
-            return reason or "another process was stopped"
+            return "interrupted"
+        limit = self.config.max_cpu_secs
+        if limit is not None and self._ranks.any(state.cpu_secs >= limit):
+            return f"{state.cpu_secs:.0f} CPU seconds of training: max_cpu_secs is {limit:g}"
         return None
 
     def _evaluate(self, run: _Run) -> EvalReport | None:
@@ -290,6 +302,9 @@ class Trainer:
         except Interrupted:
             run.is_cut = True
             return None
+        except Exception:  # of the task, which may be a plug-in
+            self._save_before_error(run)
+            raise
 
     def _find(self, resume: Path | str | bool) -> Path | None:
         if isinstance(resume, bool):

@@ -153,6 +153,16 @@ def test_a_full_server_says_when_to_come_back(build_caller: Callable[..., Any], 
     assert _is_idle(models)
 
 
+def test_a_request_that_a_full_server_refuses_leaves_no_puzzle_there(
+    build_caller: Callable[..., Any], models: ServedModels
+) -> None:
+    caller = build_caller(limits=SolveLimits(num_puzzles=1000))
+    asked = {"puzzles": [PUZZLE] * 301, "halt": "never", "max_segments": 100, "search": 0}
+    assert caller.solve(asked).status == 503
+    assert _is_idle(models)
+    assert models.pick(None).service.statistics().num_solved == 0
+
+
 def test_health_tells_when_a_model_has_stopped(caller: Any, models: ServedModels) -> None:
     models.close()
     assert caller.ask("GET", "/healthz").status == 503

@@ -33,6 +33,17 @@ def test_a_folder_of_squares_that_are_not_sudokus_is_verified_by_its_labels(tmp_
         FolderTask(FolderConfig(path=str(tmp_path), rules="sudoku"))
 
 
+def test_equal_inputs_are_verified_by_any_of_their_labels(tmp_path: Path) -> None:
+    inputs = np.array([[1, 1, 2], [2, 1, 1], [1, 1, 2]])
+    labels = np.array([[3, 3, 3], [4, 4, 0], [5, 5, 5]])  # 0: does not count
+    for side in ("train", "test"):
+        write_ungrouped(tmp_path / side, inputs, labels, vocab_size=7, forms=1)
+    task = FolderTask(FolderConfig(path=str(tmp_path)))
+    asked = np.array([[2, 1, 1], [1, 1, 2], [1, 1, 2], [1, 1, 2], [6, 1, 2], [2, 1, 1]])
+    answers = np.array([[4, 4, 6], [5, 5, 5], [3, 3, 3], [3, 5, 3], [3, 3, 3], [4, 5, 0]])
+    assert task.verify(asked, answers).tolist() == [True, True, True, False, False, False]
+
+
 def test_a_side_without_examples_is_refused(tmp_path: Path) -> None:
     for side, num in (("train", 0), ("test", 2)):
         grids = np.ones((num, 25), np.int64)

@@ -12,6 +12,7 @@ from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.evaluation import evaluate as evaluation
 from sage.hrm_core.evaluation.evaluate import Trace, evaluate, run_segments
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.training.mirror_task import MirrorTask
 
 
@@ -78,3 +79,26 @@ def test_figures_with_published_names_are_of_the_last_segment(
     assert figures["eval/steps"] == 2.0
     assert figures["eval/halting_exact_accuracy"] == figures["eval/halting_q_accuracy"] == 1.0
     assert figures["eval/halting_steps"] == 1.0
+
+
+def test_the_last_segment_alone_is_the_end_of_the_whole(model: HRM) -> None:
+    rows = MirrorTask().held_out(7)
+    whole = run_segments(model, rows, 3, batch_size=4)
+    last = run_segments(model, rows, 3, batch_size=4, is_last_only=True)
+    for name in ("answers", "q_halt", "wants_halt"):
+        np.testing.assert_array_equal(getattr(last, name), getattr(whole, name)[-1:])
+
+
+def test_a_rank_without_a_puzzle_gives_none(model: HRM, monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered: list[int] = []
+
+    def gather(_: Ranks, rows: torch.Tensor) -> torch.Tensor:
+        gathered.append(len(rows))
+        return torch.cat([rows, rows.new_zeros(2 - len(rows), *rows.shape[1:])])
+
+    monkeypatch.setattr(Ranks, "gather_rows", gather)
+    for index, num in ((0, 0), (1, 1), (2, 1)):
+        gathered.clear()
+        ranks = Ranks(index=index, count=3)
+        assert evaluate(model, MirrorTask(), num=2, segments=(1, 2), ranks=ranks).num == 2
+        assert set(gathered) == {num}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,18 @@ def test_held_out_puzzles_are_left_out(sudoku4: SudokuTask) -> None:
     )
     np.testing.assert_array_equal(not_held_out(sudoku4, mixed, 5).inputs, fresh.inputs)
     assert len(not_held_out(SudokuTask(SudokuConfig(size=4)), mixed, 2)) == 6
+
+
+def test_puzzles_are_compared_with_held_out_ones_in_little_memory() -> None:
+    task = MirrorTask(seq_len=80)
+    held_out = task.held_out(500).inputs
+    many = np.concatenate([held_out, task.sample(9500, np.random.default_rng(0)).inputs])
+    puzzles = Puzzles(inputs=many, puzzle_ids=np.full(10_000, -1, np.int32), name="many")
+    tracemalloc.start()
+    try:
+        found = not_held_out(task, puzzles, 500)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 9500
+    assert peak_bytes < 100e6  # every pair of cells would be 400 MB

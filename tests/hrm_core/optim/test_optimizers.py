@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -208,6 +209,26 @@ def test_every_weight_is_updated_and_a_restored_state_gives_equal_updates(kind: 
         optimizers.step(2)
     for mine, theirs in zip(one.parameters(), other.parameters()):
         assert torch.equal(mine.detach(), theirs.detach())
+
+
+@pytest.mark.parametrize("kind", ["adam_atan2", "muon", "adamw"])
+def test_a_restored_state_takes_the_settings_of_the_config_here(kind: str) -> None:
+    settings = {"kind": kind, "lr": 0.01, "warmup_steps": 0}
+    ends = []
+    for decay in (0.1, 5.0):
+        model = _model()
+        first = Optimizers(model, OptimizerConfig(**settings), num_steps=10)  # type: ignore[arg-type]
+        _give_gradients(list(model.parameters()), 1)
+        first.step(1)
+        config = OptimizerConfig(**settings, weight_decay=decay, betas=(0.5, 0.6))  # type: ignore[arg-type]
+        second = Optimizers(model, config, num_steps=10)
+        tensors, plain = first.state()
+        second.load_state(tensors, json.loads(json.dumps(plain)))  # as a checkpoint holds it
+        second.step(2)
+        ends.append([weight.detach().clone() for weight in model.parameters()])
+        for group in second.state()[1]:
+            assert group["groups"][0].get("betas", (0.5, 0.6)) == (0.5, 0.6)
+    assert not any(torch.equal(little, much) for little, much in zip(*ends))
 
 
 @pytest.mark.parametrize(

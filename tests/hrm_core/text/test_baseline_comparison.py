@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.tasks.catalogue import make_task
-from sage.hrm_core.text.baseline_comparison import BaselineComparison, load_plain, save_plain, train_plain
+from sage.hrm_core.text.baseline_comparison import (
+    PLAIN_NAME,
+    BaselineComparison,
+    load_plain,
+    save_plain,
+    train_plain,
+)
 from sage.hrm_core.text.generation import generate
 from sage.hrm_core.text.gpt import PlainGPT
 from sage.hrm_core.training.config import TrainConfig
@@ -92,6 +99,10 @@ def test_the_baseline_is_saved_and_loaded_from_the_folder_of_its_hrm(
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in gpt.state_dict().items())
     with pytest.raises(ValueError, match="its shapes do not match"):
         load_plain(tmp_path, text_config(hidden_size=64))
+    path = tmp_path / PLAIN_NAME
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        load_plain(tmp_path, config)
 
 
 def test_the_baseline_needs_a_causal_model_of_one_width(text_config: MakeConfig) -> None:

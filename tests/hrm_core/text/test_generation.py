@@ -51,6 +51,14 @@ def test_top_1_sampling_is_greedy(comparison: BaselineComparison) -> None:
     )
 
 
+@pytest.mark.parametrize("top_k", [None, 3])
+def test_sampling_at_the_lowest_temperature_is_greedy(
+    comparison: BaselineComparison, top_k: int | None
+) -> None:
+    sampling = Sampling(temperature=1e-300, top_k=top_k)
+    assert generate(comparison, "abc", sampling=sampling).tokens == generate(comparison, "abc").tokens
+
+
 def test_text_ends_at_the_stop_text_and_at_the_maximum_length(comparison: BaselineComparison) -> None:
     whole = generate(comparison, "abc", max_length=12)
     assert (len(whole.tokens), whole.stopped) == (12, "length")
@@ -74,6 +82,7 @@ def test_encoding_and_decoding_bytes_returns_the_text() -> None:
     ("options", "message"),
     [
         ({"prompt": ""}, "the prompt is empty"),
+        ({"prompt": "ab\udcff"}, "the prompt is not UTF-8 at character 2: correct it"),
         ({"prompt": "x" * 24}, "the prompt has 24 tokens, max_length is 24: give a shorter prompt"),
         ({"max_length": 99}, "max_length is 99: this model takes at most 24 tokens"),
         ({"num_segments": 0}, "num_segments is 0: give 1 to 256"),

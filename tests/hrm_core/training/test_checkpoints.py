@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sage.hrm_core.training import checkpoints
 from sage.hrm_core.training.checkpoints import (
     Checkpoint,
     CheckpointFolder,
@@ -139,3 +140,22 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
         resolve_checkpoint(tmp_path)
     with pytest.raises(ResumeError, match="no such folder"):
         resolve_checkpoint(tmp_path / "nowhere")
+
+
+def test_what_killed_and_failed_saves_leave_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / ".step-00000007.partial"
+    killed.mkdir()
+    (killed / "shared-00000.safetensors").write_bytes(bytes(1000))
+    left: list[bool] = []
+
+    def fail(path: Path, content: bytes) -> None:
+        left.append(killed.exists())
+        raise OSError(28, "no space left on device")  # ENOSPC
+
+    monkeypatch.setattr(checkpoints, "write_synced", fail)
+    with pytest.raises(OSError, match="no space"):
+        CheckpointFolder(tmp_path).save(_checkpoint(8))
+    assert left == [False]  # its room is free before the next one is written
+    assert not list(tmp_path.iterdir())

@@ -22,9 +22,9 @@ _RUN = """
 import json, os, signal, sys
 from pathlib import Path
 import torch.distributed as dist
-from sage.hrm_core.checkpoint import save_model
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.checkpoint.weights_file import save_model
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.mirror_task import MirrorTask

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sage.hrm_core.tasks.contract import Examples
+from sage.errors import InputError
+from sage.hrm_core.evaluation.evaluate import check_held_out
+from sage.hrm_core.tasks.contract import Examples, check_examples
 from sage.hrm_core.training.errors import LoaderError
 from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.stream import RowStream
@@ -70,3 +75,47 @@ def test_a_task_that_returns_too_few_rows_is_refused(
         pytest.raises(LoaderError, match="3 rows instead of 4"),
     ):
         stream.take(1)
+
+
+def _changed(**changes: Any) -> Callable[[Examples], Examples]:
+    return lambda rows: dataclasses.replace(rows, **{name: make(rows) for name, make in changes.items()})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_changed(labels=lambda rows: rows.labels - 1), r"labels are -1 to \d: give 0 to 3, or -100"),
+        (_changed(labels=lambda rows: rows.labels + 0.5), "labels are float64: give an array of int32"),
+        (_changed(labels=lambda rows: np.full_like(rows.labels, 4)), "labels are 4 to 4: give 0 to 3"),
+        (_changed(labels=lambda rows: rows.labels[:, :5]), r"labels have shape \((\d+), 5\): give \(\1, 6\)"),
+        (_changed(inputs=lambda rows: rows.inputs + 4), r"inputs are \d to \d: give 0 to 3"),
+        (_changed(inputs=lambda rows: rows.inputs.tolist()), "inputs are list: give an array of int32"),
+        (_changed(puzzle_ids=lambda rows: None), "puzzle_ids are NoneType: give an array of int32"),
+        (_changed(puzzle_ids=lambda rows: rows.puzzle_ids[1:]), r"inputs have shape \(\d+, 6\): give"),
+    ],
+)
+def test_rows_that_break_the_contract_are_named(
+    mirror: MirrorTask,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Examples], Examples],
+    message: str,
+) -> None:
+    sample, held_out = mirror.sample, mirror.held_out
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, "sample", lambda num, rng: change(sample(num, rng)))
+        with (
+            RowStream(mirror, block_size=16, seed=1) as stream,
+            pytest.raises(LoaderError, match=f"task mirror failed to draw training rows: {message}"),
+        ):
+            stream.take(1)
+    monkeypatch.setattr(mirror, "held_out", lambda num: change(held_out(16)))
+    with pytest.raises(InputError, match=f"task mirror: held-out {message}"):
+        check_held_out(mirror)
+
+
+def test_rows_with_ids_beyond_the_tasks_are_named(mirror: MirrorTask) -> None:
+    rows = mirror.held_out(4)
+    spec = dataclasses.replace(mirror.spec, num_puzzle_ids=3)
+    check_examples(rows, spec)
+    with pytest.raises(InputError, match="puzzle_ids are 3 to 3: give -1 to 2"):
+        check_examples(dataclasses.replace(rows, puzzle_ids=np.full(4, 3)), spec)

@@ -39,6 +39,17 @@ def test_figures_are_lines_and_nan_is_null(tmp_path: Path) -> None:
     assert len(logged) == 2
 
 
+@pytest.mark.parametrize("before", ['{"step": 1}\n', '{"step": 1}\n{"step": 2, "tra'])
+def test_a_line_that_a_killed_run_began_spoils_no_other(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(before)
+    with ExperimentTracker(folder=tmp_path) as tracker:
+        tracker.log_metrics({"train/lm_loss": 0.5}, step=3)
+    first, *_, last = path.read_text().splitlines()
+    assert (json.loads(first), json.loads(last)) == ({"step": 1}, {"step": 3, "train/lm_loss": 0.5})
+    assert len(path.read_text().splitlines()) == len(before.splitlines()) + 1
+
+
 def test_a_saved_model_can_be_loaded(tmp_path: Path) -> None:
     model = HRM(ModelConfig.preset("tiny", front=TokenFront(vocab_size=4, seq_len=6, positions="learned")))
     with ExperimentTracker(folder=tmp_path, run_id="quiet-heron") as tracker:

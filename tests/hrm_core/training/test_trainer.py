@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 
+from sage.errors import InputError
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.training import resuming
@@ -23,7 +25,7 @@ from sage.hrm_core.training.callbacks import Progress
 from sage.hrm_core.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.epoch import GENERATED_EPOCH
-from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
+from sage.hrm_core.training.errors import LoaderError, ResumeError, TrainingDiverged
 from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.trainer import Trainer
 
@@ -427,6 +429,8 @@ def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(
     [
         ({"batch_size": 16}, "batch_size is 8 in the checkpoint and 16 here"),
         ({"seed": 9}, "seed is 0 in the checkpoint and 9 here"),
+        ({"ema_decay": None}, "ema_decay is 0.9 in the checkpoint and None here"),
+        ({"optimizer": OptimizerConfig(kind="adamw")}, "optimizer.kind is 'muon' in the checkpoint"),
     ],
 )
 def test_a_run_with_other_settings_cannot_resume_from_a_checkpoint(
@@ -434,11 +438,13 @@ def test_a_run_with_other_settings_cannot_resume_from_a_checkpoint(
     small_model: Build,
     quick_config: TrainConfig,
     tmp_path: Path,
-    change: dict[str, int],
+    change: dict[str, Any],
     message: str,
 ) -> None:
     Trainer(small_model(mirror), mirror, quick_config, folder=tmp_path).train(steps=2)
-    other = dataclasses.replace(quick_config, **change)  # type: ignore[arg-type]
+    other = dataclasses.replace(quick_config, **change)
+    with pytest.raises(ResumeError, match=message):
+        Trainer(small_model(mirror), mirror, other, folder=tmp_path).check(resume=True)
     with pytest.raises(ResumeError, match=message):
         Trainer(small_model(mirror), mirror, other).train(resume=tmp_path)
     with pytest.raises(ResumeError, match=r"model.H_cycles is 1 in the checkpoint and 2 here"):
@@ -455,3 +461,80 @@ def test_a_model_of_another_shape_is_refused(
     other = MirrorTask(seq_len=5)
     with pytest.raises(ValueError, match="seq_len of the model is 6, of task mirror 5"):
         Trainer(small_model(mirror), other, quick_config).train()
+
+
+class FailingTask(MirrorTask):
+    """Has no held-out puzzles, or draws no row from a block on."""
+
+    def __init__(self, *, has_held_out: bool = True, last_block: int = 1000) -> None:
+        super().__init__()
+        self._has_held_out, self._num_left = has_held_out, last_block
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        self._num_left -= 1
+        if self._num_left < 0:
+            raise ValueError("the well is dry")
+        return super().sample(num, rng)
+
+    def held_out(self, num: int) -> Examples:
+        return super().held_out(num if self._has_held_out else 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "steps", "error", "message"),
+    [
+        (FailingTask(has_held_out=False), 12, InputError, "task mirror has no held-out puzzles: give"),
+        (FailingTask(last_block=5), 5, LoaderError, "failed to draw training rows: the well is dry"),
+    ],
+)
+def test_what_a_task_raises_costs_no_step(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    task: MirrorTask,
+    steps: int,
+    error: type[Exception],
+    message: str,
+) -> None:
+    whole = small_model(mirror, halt_max_segments=1)
+    expected = Trainer(whole, mirror, quick_config).train()
+    with pytest.raises(error, match=message):
+        Trainer(small_model(mirror, halt_max_segments=1), task, quick_config, folder=tmp_path).train()
+    assert CheckpointFolder(tmp_path).find() == tmp_path / f"step-{steps:08d}"
+    resumed = small_model(mirror, halt_max_segments=1)
+    result = Trainer(resumed, mirror, quick_config, folder=tmp_path).train(resume=True)
+    assert _equal(_weights(resumed), _weights(whole))
+    assert result.report == expected.report
+    assert result.best_step == 12
+
+
+def test_a_task_without_held_out_puzzles_is_refused_before_the_first_step(
+    small_model: Build, quick_config: TrainConfig
+) -> None:
+    task = FailingTask(has_held_out=False)
+    with pytest.raises(InputError, match="no held-out puzzles"):
+        Trainer(small_model(task), task, quick_config).check()
+
+
+@pytest.mark.parametrize("signalled", [4, 100])
+def test_a_signal_to_another_process_ends_this_one_alike(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path, signalled: int
+) -> None:
+    calls: list[bool] = []
+
+    class Others(Ranks):
+        def any(self, is_true: bool) -> bool:
+            calls.append(is_true)
+            return is_true or len(calls) >= signalled
+
+    diary = Diary()
+    trainer = Trainer(small_model(mirror), mirror, quick_config, folder=tmp_path, callbacks=[diary])
+    trainer._ranks = Others()
+    result = trainer.train()
+    assert not any(calls)
+    if signalled == 4:  # a process that evaluated would wait for the other one, which saves
+        assert (result.step, result.is_interrupted, diary.evaluations) == (3, True, [])
+    else:
+        assert (result.step, result.is_interrupted, diary.evaluations) == (12, False, [12])
+    assert CheckpointFolder(tmp_path).find() == tmp_path / f"step-{result.step:08d}"

@@ -34,16 +34,18 @@ _OF_DEDUCTION: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of metrics.jsonl; the last may be incomplete while a run writes it. Raises UserError
-    when there is none.
+    """The complete lines of metrics.jsonl; the last may be incomplete while a run writes it. Of steps that a
+    resumed run took again after a kill, those of before are left out. Raises UserError when there is none.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             record = json.loads(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and "step" in record:
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            while found and found[-1]["step"] > record["step"]:
+                found.pop()
             found.append(record)
     if not found:
         raise UserError(f"{path}: no metrics yet: wait for the first steps")
@@ -51,9 +53,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def series(metrics: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, values) of the lines that have `name`."""
-    found = [(line["step"], line[name]) for line in metrics if isinstance(line.get(name), (int, float))]
-    return np.array([step for step, _ in found]), np.array([value for _, value in found], dtype=float)
+    """(steps, values) of the lines that have `name`; of one step the last."""
+    found = {line["step"]: line[name] for line in metrics if isinstance(line.get(name), (int, float))}
+    return np.array(list(found)), np.array(list(found.values()), dtype=float)
 
 
 def draw_training(metrics: Sequence[dict[str, Any]]) -> Any:

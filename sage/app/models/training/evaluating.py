@@ -138,7 +138,8 @@ def parse_segments(text: str) -> tuple[int, ...]:
 
 def num_puzzles(task: Task) -> int:
     """Every loaded evaluation puzzle, or many fresh ones."""
-    loaded = getattr(task, "dev", None)
+    folder = getattr(task, "test", None)  # a data set's side
+    loaded = getattr(task, "dev", None) if folder is None else folder.inputs
     return NUM_FRESH if loaded is None else max(1, len(loaded))
 
 

@@ -1,6 +1,6 @@
 """`sage train`: one run in its own folder, from a recipe to a model for `sage solve`.
 
-Layout of a run:  run.json  recipe.json  metrics.jsonl  checkpoints/
+Layout of a run:  run.json  recipe.json  metrics.jsonl  lock  checkpoints/
 model/{config.json, model.safetensors, task.json}  model-last/, likewise
 `model` is the best of the run's evaluations by the task's own score, `model-last` the last.
 Invariant: nothing is written before the options, the data, the model and the checkpoint have been checked.
@@ -9,9 +9,10 @@ Invariant: nothing is written before the options, the data, the model and the ch
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Written and deleted before a run: more than a file system keeps in reserve inside an inode.
 _PROBE_BYTES = 1 << 16
+#: A file in the run's folder, locked by the process that trains there.
+LOCK_NAME = "lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,9 @@ def train(request: TrainRequest) -> Trained:
     """Train to the end, or until a signal. UserError for everything that a user can correct."""
     from sage.app.models.training.building import build_task
     from sage.app.models.training.processes import joined_ranks
-    from sage.app.models.training.publishing import publish
+    from sage.app.models.training.publishing import check_card, publish
     from sage.app.terminal.waiting import show_waiting
+    from sage.hrm_core.training.errors import TrainingDiverged
 
     with joined_ranks(request.device) as (ranks, device), one_line(request.recipe.name):
         folder = _folder(request, ranks)
@@ -75,10 +79,16 @@ def train(request: TrainRequest) -> Trained:
         with show_waiting("preparing data and model", is_quiet=is_quiet):
             task = build_task(request.recipe, request.data, request.eval_data)
             model = first_model(request, task).to(device)
+            check_card(request.recipe, model, request.data)
         searched = None
         if request.from_search is not None:
             task, searched = _search(request, task, model, folder, ranks, is_quiet=is_quiet)
-        result = _train(request, task, model, folder, ranks)
+        try:
+            result = _train(request, task, model, folder, ranks)
+        except TrainingDiverged:
+            if ranks.index == 0:  # what was good before
+                publish(request.recipe, model, folder, request.data)
+            raise
         if ranks.index == 0 and not result.is_interrupted:
             publish(request.recipe, model, folder, request.data)
         return Trained(folder=folder, result=result, searched=searched)
@@ -138,12 +148,14 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
         if ranks.index == 0:
             if request.resume:
                 _check_same_rows(request, folder)
+            stack.enter_context(_alone(folder))
             sinks = open_trackers(request.trackers, folder, {"recipe": request.recipe.name})
             about = {
                 "recipe": dataclasses.asdict(request.recipe),
                 "num_processes": ranks.count,
                 "from": request.start,
                 "from_search": _plain_search(request),
+                "files": _plain_files(request),
             }
             tracker = ExperimentTracker(
                 request.recipe.name, folder=folder, run_id=folder.name, about=about, sinks=sinks
@@ -159,14 +171,38 @@ def _plain_search(request: TrainRequest) -> dict[str, object] | None:
     return None if request.from_search is None else dataclasses.asdict(request.from_search)
 
 
+def _plain_files(request: TrainRequest) -> dict[str, dict[str, str]]:
+    """Option -> path and SHA-256 of the file or folder that it names."""
+    from sage.hrm_core.tasks.address import sha256_of
+
+    named = {"--data": request.data, "--eval-data": request.eval_data}
+    return {
+        option: {"path": str(path.absolute()), "sha256": sha256_of(path)}
+        for option, path in named.items()
+        if path is not None
+    }
+
+
+def _check_same_files(request: TrainRequest, folder: Path, saved: Mapping[str, Mapping[str, str]]) -> None:
+    """UserError where the run was trained on files of other content. A file may have moved."""
+    ours = _plain_files(request)
+    for option in ("--data", "--eval-data"):
+        before, now = saved.get(option, {}), ours.get(option, {})
+        if before.get("sha256") != now.get("sha256"):
+            was = f"{option} {before['path']}" if before else f"no {option}"
+            given = f"{now['path']} has another content" if before and now else "give the same"
+            raise UserError(f"--resume: {folder}: the run was trained with {was}: {given}: resume with it")
+
+
 def _check_same_rows(request: TrainRequest, folder: Path) -> None:
-    """UserError where the run in `folder` was trained on other tasks, with other options, or from other
-    searches.
+    """UserError where the run in `folder` was trained on other tasks, with other options, on other files, or
+    from other searches.
     """
     keys = ("tasks", "vocabulary")
     try:
         run = json.loads((folder / "run.json").read_text())
         saved = {**{key: run["recipe"].get(key) for key in keys}, "from_search": run.get("from_search")}
+        files = run.get("files")  # runs of earlier versions do not state them
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"--resume: {folder / 'run.json'}: cannot be read ({error}): restore it, or start a new run"
@@ -179,6 +215,8 @@ def _check_same_rows(request: TrainRequest, folder: Path) -> None:
                 f"--resume: {folder}: {key} is {json.dumps(saved[key])} in the run and"
                 f" {json.dumps(ours[key])} here: resume with the same"
             )
+    if files is not None:
+        _check_same_files(request, folder, files)
 
 
 def _folder(request: TrainRequest, ranks: Ranks) -> Path:
@@ -216,6 +254,20 @@ def _check_writable(folder: Path) -> None:
         raise UserError(
             f"--out {folder}: cannot write there: {error.strerror}: give another folder"
         ) from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While it is entered, no other process trains in the folder. UserError where one does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_NAME).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"--out {folder}: another process trains there: wait for it, or give another folder"
+            ) from None
+        yield
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 "clauses"}.
 
 Invariant: a literal is a variable from 1, negative for its negation; a file that says otherwise is an error.
+No clause has a literal twice, or one with its negation: such a clause always holds, and is left out.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sage.errors import InputError
@@ -95,7 +96,8 @@ def _checked(formula: Formula, where: str) -> Formula:
                 f"{where}: clause {index} is {list(clause)}: give literals of variables 1 to"
                 f" {formula.num_vars}"
             )
-    return formula
+    open_clauses = (clause for clause in formula.clauses if not any(-literal in clause for literal in clause))
+    return replace(formula, clauses=tuple(tuple(dict.fromkeys(clause)) for clause in open_clauses))
 
 
 def to_dimacs(formula: Formula) -> str:

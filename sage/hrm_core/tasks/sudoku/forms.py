@@ -70,7 +70,7 @@ def _cell(value: object) -> str:
     written = "" if value is None else str(int(value) if is_whole else value).strip().upper()  # type: ignore[call-overload]
     if written in ("", "0", ".", "_", "?", "X", "*", "-", "NONE", "NAN"):
         return "."
-    number = int(written) if written.isdecimal() else 0
+    number = int(written) if written.isdecimal() and len(written) <= 2 else 0
     return SYMBOLS[number - 1] if 1 <= number <= len(SYMBOLS) else written
 
 

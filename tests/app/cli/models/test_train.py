@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import fcntl
 import json
 import os
 import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sage.app.cli.main import invoke
 from sage.app.terminal.signals import install_signal_handlers
+from sage.hrm_core.datasets.layout import write_ungrouped
+from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.training.checkpoints import CheckpointFolder
 from sage.hrm_core.training.learner import Learner, StepFacts
@@ -216,6 +221,37 @@ def test_a_run_that_diverges_is_one_line(tmp_path: Path, capsys: pytest.CaptureF
     assert len(error.splitlines()) == 1
 
 
+def test_a_run_that_diverges_leaves_the_model_of_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Learner.step
+
+    def diverge(learner: Learner, number: int, stream: RowStream) -> StepFacts:
+        facts = step(learner, number, stream)
+        return dataclasses.replace(facts, is_finite=number < 3)
+
+    monkeypatch.setattr(Learner, "step", diverge)
+    options = ["--set", "train.max_bad_steps=1", "--set", "train.eval_every=2"]
+    assert invoke(["train", "patterns", *TINY, *options, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "lower the learning rate" in error
+    assert len(error.splitlines()) == 1
+    assert json.loads((tmp_path / "run" / "model" / "task.json").read_text())["trained"]["steps"] == 2
+
+
+def test_the_files_of_a_tasks_options_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.txt").write_text("to be or not to be, that is the question\n" * 10)
+    options = ["--set", "task.path=some.txt", "--set", "task.length=8", "--set", "model.mixer=attention"]
+    assert invoke(["train", "text", *TINY, *options, "--out", "run"]) == 0
+    card = json.loads((tmp_path / "run" / "model" / "task.json").read_text())
+    assert card["options"] == {"path": str(tmp_path / "some.txt"), "length": 8}
+    monkeypatch.chdir("/")
+    assert invoke(["eval", str(tmp_path / "run"), "--num", "4", "--segments", "1"]) == 0
+
+
 def test_a_file_without_puzzles_is_one_line_and_leaves_no_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,3 +327,79 @@ def test_a_signal_ends_a_dry_run(capsys: pytest.CaptureFixture[str], monkeypatch
     assert invoke(["train", "patterns", *TINY, "--dry-run"]) == 130
     assert numbers == [1]
     assert capsys.readouterr().out == ""
+
+
+def test_a_file_without_puzzles_to_evaluate_on_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    solved = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+    table, out = tmp_path / "puzzles.csv", tmp_path / "run"
+    table.write_text(f"source,question,answer,rating\nme,{'.' * 5 + solved[5:]},{solved},1\n")
+    assert invoke(["train", "sudoku", *TINY, "--data", str(table), "--out", str(out)]) == 2
+    assert "no held-out puzzles: give a data set, or a second file" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.fixture
+def sudokus(tmp_path: Path) -> list[Path]:
+    """Two CSV files of 6x6 sudokus, to train and to evaluate on."""
+    task, paths = make_task("sudoku", size=6), []
+    for rows, name in ((task.sample(4, np.random.default_rng(0)), "train"), (task.held_out(4), "dev")):
+        pairs = [",".join(map(task.decode, each)) for each in zip(rows.inputs, rows.labels)]  # type: ignore[attr-defined]
+        path = tmp_path / f"{name}.csv"
+        path.write_text("question,answer\n" + "\n".join(pairs) + "\n")
+        paths.append(path)
+    return paths
+
+
+def test_a_run_resumes_with_the_files_that_it_was_trained_on(
+    sudokus: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, dev = sudokus
+    run = ["train", "sudoku", *TINY, "--set", "task.size=6", "--out", str(tmp_path / "run")]
+    longer = ["5" if each == "3" else each for each in run] + ["--resume"]
+    assert invoke([*run, "--data", str(train), "--eval-data", str(dev)]) == 0
+    before = _files(tmp_path / "run")
+    for given, message in (
+        ([], f"the run was trained with --data {train}: give the same"),
+        (["--data", str(train)], f"the run was trained with --eval-data {dev}: give the same"),
+        (["--data", str(dev), "--eval-data", str(train)], f"--data {train}: {dev} has another content"),
+    ):
+        capsys.readouterr()
+        assert invoke([*longer, *given]) == 2
+        error = capsys.readouterr().err
+        assert message in error or (not given[2:] and "no held-out puzzles" in error)
+        assert len(error.splitlines()) == 1
+        assert _files(tmp_path / "run") == before
+    moved = train.rename(tmp_path / "moved.csv")
+    assert invoke([*longer, "--data", str(moved), "--eval-data", str(dev)]) == 0
+
+
+def test_a_folder_of_another_size_than_the_recipe_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, data = make_task("sudoku", size=6), tmp_path / "data"
+    for side, rows in (("train", task.sample(4, np.random.default_rng(0))), ("test", task.held_out(4))):
+        write_ungrouped(data / side, rows.inputs, rows.labels, vocab_size=8, forms=1)
+    run = ["train", "sudoku4", *TINY, "--data", str(data), "--out", str(tmp_path / "run")]
+    assert invoke(run) == 2
+    error = capsys.readouterr().err
+    assert "of 36 cells and 8 symbols, task sudoku of sudoku4 has 16 and 6: add --set task.size=6" in error
+    assert not (tmp_path / "run").exists()
+    sized = ["--set", "task.size=6", "--set", "task.givens=null"]
+    assert invoke([*run, *sized]) == 0
+    assert json.loads((tmp_path / "run" / "model" / "task.json").read_text())["options"]["size"] == 6
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer = ["5" if each == "3" else each for each in TINY]
+    with (run_folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = _files(run_folder)
+        assert invoke(["train", "patterns", *longer, "--out", str(run_folder), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert f"--out {run_folder}: another process trains there: wait for it" in error
+    assert len(error.splitlines()) == 1
+    assert _files(run_folder) == before

@@ -35,6 +35,14 @@ def test_a_gap_in_the_figures_stays_a_gap(tmp_path: Path) -> None:
         read_metrics(path)
 
 
+def test_steps_that_a_resumed_run_took_again_count_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    steps = [(10, 3.0), (20, 2.0), (30, 1.5), (40, 1.0), (30, 1.6), (40, 1.2)]
+    path.write_text("".join(json.dumps({"step": step, "train/lm_loss": loss}) + "\n" for step, loss in steps))
+    found, values = series(read_metrics(path), "train/lm_loss")
+    assert (found.tolist(), values.tolist()) == ([10, 20, 30, 40], [3.0, 2.0, 1.6, 1.2])
+
+
 def test_halting_counts_right_and_wrong() -> None:
     figure = draw_halting(np.array([1, 1, 3, 3]), np.array([True, True, True, False]), 4)
     assert titles(figure) == ["4 held-out puzzles: 75.0% right, 2.00 segments each"]

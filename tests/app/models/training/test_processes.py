@@ -66,4 +66,4 @@ def test_processes_without_one_folder_are_told_so(tmp_path: Path) -> None:
         [*launcher, *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
     )
     assert done.returncode != 0
-    assert "processes that train together need one folder, give --out DIR" in done.stderr
+    assert "several processes need one folder for the run: give --out DIR" in done.stderr

@@ -51,6 +51,15 @@ def test_a_formula_with_fewer_clauses_than_the_task_takes_is_a_puzzle() -> None:
         task.encode("p cnf 5 2\n1 0\n-1 0")
 
 
+def test_a_clause_that_always_holds_restricts_no_answer() -> None:
+    task = SatTask(SatConfig(variables=4, clauses=3))
+    inputs = task.encode("p cnf 4 3\n1 -1 0\n1 1 2 0\n-3 4 3 -4 0\n")
+    answers = np.array(inputs)
+    answers[:4] = TRUE
+    assert task.verify(inputs[None], answers[None]).all()
+    assert parse_dimacs("p cnf 4 2\n1 -1 0\n1 1 2 0\n", "it").clauses == ((1, 2),)
+
+
 def test_choices_simplify_a_formula() -> None:
     task = SatTask(SatConfig(variables=5, clauses=3))
     puzzle = task.encode("p cnf 5 3\n1 -2 4 0\n-1 2 -5 0\n2 3 4 0")[None]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from sage.errors import InputError
+from sage.hrm_core.tasks.maze.forms import mazes_in
 from sage.hrm_core.tasks.sudoku.forms import puzzles_in
 
 LINE = "..3.2.6..9..3.5..1..18.64....81.29..7.......8..67.82....26.95..8..2.3..9..5.1.3.."
@@ -111,3 +113,23 @@ def test_a_text_without_a_puzzle_raises_nothing(text: str) -> None:
 def test_a_list_that_is_not_valid_is_an_error_with_the_place(text: str) -> None:
     with pytest.raises(InputError, match=r"a list or an object and is not valid JSON: .+: correct it"):
         puzzles_in(text)
+
+
+@pytest.mark.parametrize("read", [puzzles_in, mazes_in])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 500 + "1" + "]" * 500, "lists nested more than 8 deep"),
+        ("[[0x" + "f" * 5000 + ", 1]]", "a number of over 18 digits"),
+        ('{"puzzle": [[0x' + "f" * 5000 + "]]}", "a number of over 18 digits"),
+    ],
+)
+def test_lists_that_no_puzzle_has_are_one_line(
+    read: Callable[[str], list[str]], text: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(text)
+
+
+def test_a_cell_of_many_digits_is_left_to_the_reader_of_cells() -> None:
+    assert puzzles_in('[["' + "9" * 5000 + '"]]') == ["9" * 5000]
