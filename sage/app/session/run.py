@@ -129,7 +129,7 @@ def run_session(
         served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
         _linked(control, service, served)
         attached.prepare(config, run, clock, stack)
-        _open(run, keeper)
+        _open(run, keeper, held[0])
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
@@ -315,7 +315,8 @@ def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
             instrument.on_event(Event(kind="missing", tick=0, source=name, message=reason))
 
 
-def _open(run: Run, keeper: SnapshotKeeper | None) -> None:
+def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
+    hold_file.has_opened = True
     try:
         run.open()
     except (SensorError, OSError) as error:
