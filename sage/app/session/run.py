@@ -154,7 +154,7 @@ def run_session(
         service.begin()
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
         service.drain(reason)
-        examine_session(run, config, summary)
+        _examine(run, config, summary, keeper)
     note_lost(run, summary)
     ending = Ending.of(session, reason, writer.statistics(), keeper)
     _show(summary, ending, state_dir, attached, json_output=json_output)
@@ -313,6 +313,13 @@ def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
         log.info("optional sensor not available", sensor=name, reason=reason)
         for instrument in instruments:
             instrument.on_event(Event(kind="missing", tick=0, source=name, message=reason))
+
+
+def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: SnapshotKeeper | None) -> None:
+    """The snapshot first: the examination takes seconds, which a service manager may not wait."""
+    if keeper is not None:
+        keeper.save()
+    examine_session(run, config, summary)
 
 
 def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
