@@ -12,7 +12,7 @@ import hashlib
 import sys
 import threading
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,15 @@ def fast_kernel(function: Any) -> Any:
 def _compiled(function: Any, caller: str, options: dict[str, Any]) -> Any:
     import numba
 
-    jit = numba.njit(cache=True, error_model="numpy", **options)
+    jit = partial(_kept, options={"error_model": "numpy", **options})
     if numba.config.CACHE_DIR:  # type: ignore[attr-defined]  # NUMBA_CACHE_DIR is set: it decides
         return jit(function)
-    folder = (
-        Path(user_cache_dir("sage")) / "kernels" / source_digest(frozenset({function.__module__, caller}))
-    )
     with (
         _cache_lock,
-        suppress(OSError),
-    ):  # no home to write to: numba finds another place, or compiles at each start
+        suppress(OSError, RuntimeError),
+    ):  # no home, or none to write to: numba finds another place, or compiles at each start
+        digest = source_digest(frozenset({function.__module__, caller}))
+        folder = Path(user_cache_dir("sage")) / "kernels" / digest
         folder.mkdir(parents=True, exist_ok=True)
         numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # read when a function is decorated
         try:
@@ -93,6 +92,24 @@ def _compiled(function: Any, caller: str, options: dict[str, Any]) -> Any:
         finally:
             numba.config.CACHE_DIR = ""  # type: ignore[attr-defined]
     return jit(function)
+
+
+def _kept(function: Any, options: dict[str, Any]) -> Any:
+    """Kept on disk where numba finds a place for it."""
+    import numba
+
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:  # numba's, where no folder can be written
+        if "cannot cache" not in str(error):
+            raise
+        _say_not_kept()
+        return numba.njit(**options)(function)
+
+
+@cache
+def _say_not_kept() -> None:
+    _say("inner loops are compiled at each start: no folder can keep them", remedy="set NUMBA_CACHE_DIR")
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from sage.app.cli.options import ConfigArgument, command_group
 
 if TYPE_CHECKING:
+    from sage.app.config.sage_config import SageConfig
     from sage.app.daemon.unit import UnitSettings
 
 app = command_group("Run a session as a systemd service: print or install its unit.")
@@ -16,7 +19,12 @@ SystemOption = Annotated[
     bool, typer.Option("--system/--user", help="A unit of the system, or of this user's service manager.")
 ]
 AccountOption = Annotated[
-    str, typer.Option("--account", metavar="NAME", help="Account that a system unit runs as. Default: yours.")
+    str,
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="Account that a system unit runs as. Default: yours, also under sudo.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -65,13 +73,11 @@ def _settings(
     config: str, system: bool, account: str, overrides: list[str] | None, drain_secs: float
 ) -> UnitSettings:
     """UserError where the configuration is not valid now."""
-    import getpass
-
     from sage.app.config.names import shipped_configs
     from sage.app.config.sage_config import find_config, load_config
     from sage.app.daemon.unit import UnitSettings
 
-    load_config(config, overrides or ())
+    loaded = load_config(config, overrides or ())
     words = [word for override in overrides or () for word in ("--set", override)]
     found = find_config(config).absolute()
     name = found.stem if found in shipped_configs().values() else str(found)
@@ -79,6 +85,27 @@ def _settings(
         config=name,
         scope="system" if system else "user",
         arguments=tuple(words),
-        user=(account or getpass.getuser()) if system else "",
+        user=(account or _own_account()) if system else "",
+        state_dir=_own_state_dir(loaded, is_system=system),
         drain_secs=drain_secs,
     )
+
+
+def _own_state_dir(config: SageConfig, *, is_system: bool) -> str:
+    """That of the configuration, or of this user's XDG_STATE_HOME; "" where it is the unit's own."""
+    usual = Path.home() / ".local" / "state" / "sage"
+    if config.state_dir is None and (is_system or config.state_path == usual):
+        return ""
+    return str(config.state_path)
+
+
+def _own_account() -> str:
+    """That of the person: under sudo the one that called it."""
+    import getpass
+
+    from sage.app.terminal.errors import UserError
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        raise UserError("--account: this process's account has no name: give --account NAME") from None

@@ -177,6 +177,8 @@ def invoke(arguments: Sequence[str]) -> int:
             "torch is not installed: start ./scripts/run, which installs the build for this machine"
         )
     except (MemoryError, RuntimeError) as error:
+        if "home directory" in str(error):  # of pathlib and platformdirs
+            return _refuse("this account has no home folder: set HOME, or give absolute paths (--state-dir)")
         if not is_out_of_memory(error):
             raise
         return _refuse("not enough memory: give a smaller model, batch or data set")

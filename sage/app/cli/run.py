@@ -81,8 +81,8 @@ def run(
     from sage.app.config.sage_config import SageConfig, load_config
     from sage.app.config.state_dir import open_state_dir
 
-    def read() -> SageConfig:
-        loaded = load_config(config, _overrides(overrides, allow_inject), with_files=True)
+    def read(*, with_files: bool = False) -> SageConfig:
+        loaded = load_config(config, _overrides(overrides, allow_inject), with_files=with_files)
         if state_dir is not None:
             loaded = loaded.model_copy(update={"state_dir": state_dir})
         if track:
@@ -92,7 +92,7 @@ def run(
             loaded = loaded.model_copy(update={"tracking": tracking})
         return loaded
 
-    loaded = read()
+    loaded = read(with_files=True)
     open_state_dir(loaded.state_path)
 
     from sage.app.page.opening import PageOptions

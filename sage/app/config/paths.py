@@ -1,6 +1,6 @@
 """Check that the files and devices of a configuration exist, before a run starts.
 
-Invariant: only enabled entries are checked, and no device is opened.
+Invariant: only enabled entries without `optional` are checked, and no device is opened.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ _KEYS = ("path", "device")
 
 
 def check_paths(sensors: Iterable[DeviceEntry], document: YamlDocument) -> None:
-    """UserError for the first enabled sensor whose file or device is missing or cannot be read."""
+    """UserError for the first enabled sensor whose file or device is missing or cannot be read, but for
+    optional ones: the run starts without them.
+    """
     for index, entry in enumerate(sensors):
-        if not entry.enabled:
+        if not entry.enabled or entry.optional:
             continue
         for key in _KEYS:
             given = getattr(entry.config, key, None)

@@ -31,7 +31,7 @@ def default_state_dir() -> Path:
     """The platform's state directory of this user, e.g. ~/.local/state/sage."""
     from platformdirs import user_state_dir
 
-    return Path(user_state_dir("sage"))
+    return Path(user_state_dir("sage")).expanduser()
 
 
 def open_state_dir(path: Path) -> Path:

@@ -59,6 +59,8 @@ class HoldFile:
         self._path = state_dir / HOLD_NAME
         self._marker = state_dir / RUNNING_NAME
         self._wall_ns = wall_ns
+        #: Whether effectors may have been opened: until then no end of the session is a crash.
+        self.has_opened = False
 
     def read(self) -> Hold | None:
         """The hold that is in force. A file that cannot be read holds as an estop does."""
@@ -77,7 +79,11 @@ class HoldFile:
         if hold is None and self._marker.exists():
             hold = self.write("crash", CRASHED)
         if has_effectors:
-            self._marker.write_text(f"{os.getpid()}\n", encoding="utf-8")
+            try:
+                self._marker.write_text(f"{os.getpid()}\n", encoding="utf-8")
+            except OSError:  # a full disk
+                self.end()
+                raise
         return hold
 
     def end(self) -> None:

@@ -1,7 +1,8 @@
 """The server of the control socket: a Unix socket in the state directory, for this user alone.
 
-Invariant: it never runs on the loop's thread, and nothing that a client sends ends it: a bad line is one
-reply with its reason. The socket has mode 0600, and a client of another user (SO_PEERCRED) is refused.
+Invariant: it never runs on the loop's thread, and neither what a client sends nor a machine that is out of
+open files for a time ends it: a bad line is one reply with its reason. The socket has mode 0600, and a client
+of another user (SO_PEERCRED) is refused.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ Verb = Callable[[dict[str, Any]], dict[str, Any]]
 #: A client that sends nothing for this long is cut off.
 IDLE_SECS = 10.0
 MAX_CLIENTS = 8
+#: Between two tries while no client can be served, for example without an open file left.
+RETRY_SECS = 0.2
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -45,6 +48,7 @@ class ControlServer:
         self._room = threading.Semaphore(MAX_CLIENTS)
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
+        self._is_closing = threading.Event()
 
     @property
     def verbs(self) -> Mapping[str, Verb]:
@@ -63,6 +67,7 @@ class ControlServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_closing.set()
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 (self._state_dir / SOCKET_NAME).unlink()
@@ -96,14 +101,31 @@ class ControlServer:
     def _accept(self) -> None:
         server = self._socket
         assert server is not None
-        while True:
-            try:
-                client, _ = server.accept()
-            except OSError:  # closed
-                return
+        before = ""
+        while not self._is_closing.is_set():
+            problem = self._begin_one(server)
+            if problem and not self._is_closing.is_set():
+                if problem != before:
+                    log.error("control: a client could not be served, the next one is tried", error=problem)
+                self._is_closing.wait(RETRY_SECS)
+            before = problem
+
+    def _begin_one(self, server: socket.socket) -> str:
+        """Wait for a client and serve it on a thread of its own. Why that was not possible: it is closed, or
+        no open file, no memory or no thread is left; "" where it was.
+        """
+        try:
+            client, _ = server.accept()
+        except OSError as error:
+            return error.strerror or str(error)
+        try:
             threading.Thread(
                 target=self._serve, args=(client,), name="sage-control-client", daemon=True
             ).start()
+        except RuntimeError as error:
+            client.close()
+            return str(error)
+        return ""
 
     def _serve(self, client: socket.socket) -> None:
         """One client, until it closes, sends nothing for too long, or sends what is no message."""

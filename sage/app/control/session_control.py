@@ -189,7 +189,8 @@ class SessionControl:
 def held_over(
     state_dir: Path, *, has_effectors: bool, is_replay: bool
 ) -> Iterator[tuple[HoldFile, Hold | None]]:
-    """The hold that a session starts with. What leaves it without a SageError ends the session cleanly.
+    """The hold that a session starts with. What leaves it without another error than a SageError, or before
+    its effectors were opened, ends the session cleanly.
 
     is_replay: on a simulated clock, where equal runs have equal results: what a crash left does not count.
     """
@@ -201,7 +202,8 @@ def held_over(
     hold = file.begin(has_effectors=has_effectors)
     try:
         yield file, hold
-    except SageError:
-        file.end()
+    except BaseException as error:
+        if isinstance(error, SageError) or not file.has_opened:
+            file.end()
         raise
     file.end()

@@ -1,7 +1,8 @@
 """The systemd unit of a session, as text and as an installed file.
 
-Invariant: the text depends on its arguments alone. What it restricts is what a session never needs: devices,
-the network and the GPU stay usable.
+Invariants: the text depends on its arguments alone. What it restricts is what a session never needs: devices,
+the network and the GPU stay usable. However a session fails, it is started again: its device, its disk or its
+network may be back.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ STOP_MARGIN_SECS = 15
 TEMPLATE = """\
 [Unit]
 Description=SAGE: sense, reason, remember and sleep ({config})
-StartLimitIntervalSec=600
-StartLimitBurst=10
-
+StartLimitIntervalSec=0
+{mounts}
 [Service]
 Type=notify
 NotifyAccess=main
@@ -37,9 +37,8 @@ TimeoutStartSec=600
 TimeoutStopSec={stop_secs}
 KillMode=mixed
 Restart=on-failure
-RestartSec=5
+RestartSec=10
 SuccessExitStatus=143
-RestartPreventExitStatus=2
 {state}UMask=0077
 Environment=OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE PYTHONFAULTHANDLER=1
 {user}NoNewPrivileges=yes
@@ -51,10 +50,13 @@ RestrictNamespaces=yes
 [Install]
 WantedBy={target}
 """
+#: The cache is for compiled kernels: the account's own folder is read-only.
 SYSTEM_STATE = """\
 StateDirectory=sage
 StateDirectoryMode=0700
+CacheDirectory=sage
 WorkingDirectory=%S/sage
+Environment=XDG_CACHE_HOME=%C
 """
 #: %S of a user's service manager is another folder before systemd 254.
 USER_STATE = "WorkingDirectory=%h\n"
@@ -74,13 +76,14 @@ CapabilityBoundingSet=
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitSettings:
     """config: a shipped name or a file.  arguments: more of `sage run`.  user: account of a system unit.
-    python: the interpreter that SAGE is installed in.
+    state_dir: absolute; "": the scope's own.  python: the interpreter that SAGE is installed in.
     """
 
     config: str
     scope: Scope
     arguments: tuple[str, ...] = ()
     user: str = ""
+    state_dir: str = ""
     drain_secs: float = 60.0
     python: str = sys.executable
 
@@ -89,16 +92,18 @@ def unit_text(settings: UnitSettings) -> str:
     """The unit file. UserError for an argument that a unit cannot contain."""
     words = [settings.python, "-m", "sage", "run", settings.config, "--no-live"]
     is_system = settings.scope == "system"
-    state_dir = "%S/sage" if is_system else "%h/.local/state/sage"
+    state_dir = settings.state_dir or ("%S/sage" if is_system else "%h/.local/state/sage")
+    place = '"' + settings.state_dir.replace("%", "%%") + '"' if is_system and settings.state_dir else ""
     words += ["--state-dir", state_dir, "--drain-secs", f"{settings.drain_secs:g}", *settings.arguments]
     return TEMPLATE.format(
         config=settings.config.replace("%", "%%"),
         command=" ".join(_quoted(word) for word in words),
         watchdog_secs=WATCHDOG_SECS,
+        mounts=f"RequiresMountsFor={place}\n" if place else "",
         stop_secs=int(settings.drain_secs) + STOP_MARGIN_SECS,
         state=SYSTEM_STATE if is_system else USER_STATE,
         user=f"User={settings.user}\n" if is_system and settings.user else "",
-        system=SYSTEM_HARDENING if is_system else "",
+        system=(SYSTEM_HARDENING if is_system else "") + (f"ReadWritePaths={place}\n" if place else ""),
         target="multi-user.target" if is_system else "default.target",
     )
 

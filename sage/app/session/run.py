@@ -129,7 +129,7 @@ def run_session(
         served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
         _linked(control, service, served)
         attached.prepare(config, run, clock, stack)
-        _open(run, keeper)
+        _open(run, keeper, held[0])
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
@@ -154,7 +154,7 @@ def run_session(
         service.begin()
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
         service.drain(reason)
-        examine_session(run, config, summary)
+        _examine(run, config, summary, keeper)
     note_lost(run, summary)
     ending = Ending.of(session, reason, writer.statistics(), keeper)
     _show(summary, ending, state_dir, attached, json_output=json_output)
@@ -315,7 +315,15 @@ def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
             instrument.on_event(Event(kind="missing", tick=0, source=name, message=reason))
 
 
-def _open(run: Run, keeper: SnapshotKeeper | None) -> None:
+def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: SnapshotKeeper | None) -> None:
+    """The snapshot first: the examination takes seconds, which a service manager may not wait."""
+    if keeper is not None:
+        keeper.save()
+    examine_session(run, config, summary)
+
+
+def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
+    hold_file.has_opened = True
     try:
         run.open()
     except (SensorError, OSError) as error:

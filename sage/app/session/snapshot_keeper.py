@@ -34,8 +34,8 @@ RETRY_SECS = 10.0
 
 
 class SnapshotKeeper:
-    """An Instrument. `attach` loads the newest snapshot and the journal into a loop; `close` writes the last
-    one.
+    """An Instrument. `attach` loads the newest snapshot and the journal into a loop; `save` writes the last
+    one, and `close` too.
 
     num_written: snapshots written.  problem: why the last one was not written, "" when it was.
     """
@@ -141,7 +141,11 @@ class SnapshotKeeper:
             target=self._write_apart, args=([snapshot],), name="sage-snapshot", daemon=True
         )
         del snapshot
-        self._writing.start()
+        try:
+            self._writing.start()
+        except RuntimeError as error:  # no thread is left: the next snapshot is due soon
+            self._writing = None
+            self._note_failure(str(error))
         return self._writing
 
     def on_sleep(self, report: SleepReport) -> None:
@@ -152,13 +156,17 @@ class SnapshotKeeper:
         if event.kind == "level":  # so that a stream goes on at the level that it has reached
             self._next_ns = self._clock.now_ns()
 
-    def close(self) -> None:
-        """Wait for a snapshot in progress, then write the last one and close the journal."""
+    def save(self) -> None:
+        """Wait for a snapshot in progress, then write one unless nothing has changed since the last."""
         if self._writing is not None:
             self._writing.join()
         snapshot = self._capture()
         if snapshot is not None:
             self._write(snapshot)
+
+    def close(self) -> None:
+        """Write the last snapshot and close the journal."""
+        self.save()
         if self._journal is not None:
             self._journal.close()
 
@@ -179,8 +187,8 @@ class SnapshotKeeper:
         }
         try:
             snapshot = capture_snapshot(self._loop, about)
-        except SnapshotNotFinite as error:
-            self._report(str(error))
+        except (SnapshotNotFinite, MemoryError) as error:
+            self._report(str(error) or "not enough memory")
             return None
         self._written_tick = self._loop.tick_count
         return snapshot
@@ -193,10 +201,8 @@ class SnapshotKeeper:
     def _write(self, snapshot: Snapshot) -> None:
         try:
             write_snapshot(self._home, snapshot)
-        except OSError as error:
-            self._written_tick = -1  # the next call tries again, also without another tick
-            self._next_ns = min(self._next_ns, self._clock.now_ns() + int(RETRY_SECS * 1e9))
-            self._report(str(error))
+        except (OSError, MemoryError) as error:
+            self._note_failure(str(error) or "not enough memory")
             return
         self.num_written += 1
         self.problem = ""
@@ -204,6 +210,12 @@ class SnapshotKeeper:
             # Up to the snapshot before, which stays: were this one damaged, nothing would be lost.
             self._journal.prune(self._sequence)
             self._sequence = snapshot.about["journal"]
+
+    def _note_failure(self, problem: str) -> None:
+        """The next call tries again, also without another tick."""
+        self._written_tick = -1
+        self._next_ns = min(self._next_ns, self._clock.now_ns() + int(RETRY_SECS * 1e9))
+        self._report(problem)
 
     def _report(self, problem: str) -> None:
         self.problem = problem

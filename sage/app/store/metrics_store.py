@@ -1,7 +1,8 @@
 """The metrics store: every tick, sleep and event of every session, in one SQLite file.
 
-Invariant: a record, never the state of the runtime: deleting it changes no behaviour. One process writes
+Invariants: a record, never the state of the runtime: deleting it changes no behaviour. One process writes
 (WAL, synchronous=NORMAL: a killed process loses at most the current batch), any number of processes read.
+Sessions are in the order in which they began, whatever the wall clock was set to.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ class MetricsStore:
     def sessions(self) -> tuple[SessionRecord, ...]:
         """All sessions, oldest first."""
         with self._connected() as connection:
-            rows = connection.execute("SELECT * FROM sessions ORDER BY started_ns, key").fetchall()
+            rows = connection.execute("SELECT * FROM sessions ORDER BY key").fetchall()
             return tuple(_session_record(connection, row) for row in rows)
 
     def session(self, session: str | None = None) -> SessionRecord:
@@ -344,9 +345,7 @@ def _candidates(name: str) -> Iterator[str]:
 
 def _session_row(connection: sqlite3.Connection, path: Path, session: str | None) -> sqlite3.Row:
     if session is None:
-        row = connection.execute(
-            "SELECT * FROM sessions ORDER BY started_ns DESC, key DESC LIMIT 1"
-        ).fetchone()
+        row = connection.execute("SELECT * FROM sessions ORDER BY key DESC LIMIT 1").fetchone()
     else:
         row = connection.execute("SELECT * FROM sessions WHERE id = ?", (session,)).fetchone()
     if row is not None:
@@ -359,7 +358,7 @@ def _session_row(connection: sqlite3.Connection, path: Path, session: str | None
 
 def _session_by_prefix(connection: sqlite3.Connection, path: Path, start: str) -> sqlite3.Row:
     """The session whose id starts with `start`. Raises UserError unless there is exactly one."""
-    rows = connection.execute("SELECT * FROM sessions ORDER BY started_ns DESC").fetchall()
+    rows = connection.execute("SELECT * FROM sessions ORDER BY key DESC").fetchall()
     matches: list[sqlite3.Row] = [row for row in rows if start and row["id"].startswith(start)]
     if len(matches) == 1:
         return matches[0]

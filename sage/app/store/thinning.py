@@ -71,7 +71,7 @@ class Thinner:
         self._pending = iter(())
 
     def _round(self, connection: sqlite3.Connection, active: int | None) -> Iterator[None]:
-        query = "SELECT key, started_ns, ended_ns FROM sessions ORDER BY started_ns"
+        query = "SELECT key, started_ns, ended_ns FROM sessions ORDER BY key"
         for session, started_ns, ended_ns in connection.execute(query).fetchall():
             span = "SELECT MIN(time_ns), MAX(time_ns) FROM ticks WHERE session = ?"
             first_ns, last_ns = connection.execute(span, (session,)).fetchone()
@@ -115,9 +115,7 @@ class Thinner:
     def _shrink(self, connection: sqlite3.Connection, active: int | None) -> Iterator[None]:
         query = "SELECT MAX(tick) FROM (SELECT tick FROM ticks WHERE session = ? ORDER BY tick LIMIT ?)"
         while used_bytes(connection) > self._retention.max_bytes:
-            session = _scalar(
-                connection, "SELECT key FROM sessions ORDER BY key = ?, started_ns LIMIT 1", active
-            )
+            session = _scalar(connection, "SELECT key FROM sessions ORDER BY key = ?, key LIMIT 1", active)
             tick = _scalar(connection, query, session, _CHUNK_TICKS)
             if tick is None and session in (None, active):
                 return

@@ -9,9 +9,9 @@ PATIENCE = 2.0
 
 
 class NightAlarm:
-    """`check` returns a message once for each PATIENCE intervals without a night.
+    """`check` returns a message once for each PATIENCE intervals without a night while nights are enabled.
 
-    A night that was skipped, for whatever reason, did not take place.
+    A night that was skipped or failed, for whatever reason, did not take place.
     """
 
     def __init__(self, now_ns: int) -> None:
@@ -19,19 +19,24 @@ class NightAlarm:
         self._reason = ""
 
     def note_night(self, now_ns: int) -> None:
-        """A night took place, whatever its outcome."""
+        """A night took place, whatever its verdict."""
         self._since_ns = self._last_ns = now_ns
         self._reason = ""
 
     def note_skipped(self, reason: str) -> None:
-        self._reason = reason
+        self._reason = f"the last one was skipped: {reason}"
+
+    def note_failed(self, reason: str) -> None:
+        self._reason = f"the last one failed: {reason}"
 
     def check(self, config: SleepConfig, now_ns: int) -> str:
         """The alarm, or ""."""
+        if not config.enabled:
+            self._since_ns = self._last_ns = now_ns
         interval_ns = max(config.every_secs, config.first_after_secs) * 1e9
-        if not config.enabled or now_ns - self._last_ns < PATIENCE * interval_ns:
+        if now_ns - self._last_ns < PATIENCE * interval_ns:
             return ""
         self._last_ns = now_ns
         secs = (now_ns - self._since_ns) / 1e9
-        reason = f"the last one was skipped: {self._reason}" if self._reason else "none was started"
+        reason = self._reason or "none was started"
         return f"no night for {secs:,.0f} s, one is due every {config.every_secs:,.0f} s: {reason}"

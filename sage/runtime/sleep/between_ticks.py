@@ -232,6 +232,8 @@ class BetweenTicks:
             self.weights_version += 1
         if ended.report.outcome is SleepOutcome.SKIPPED:
             self._alarm.note_skipped(ended.report.reason)
+        elif ended.report.outcome is SleepOutcome.FAILED:
+            self._alarm.note_failed(ended.report.reason)
         else:
             self._alarm.note_night(self._clock.now_ns())
         if ended.report.outcome in SLEPT:

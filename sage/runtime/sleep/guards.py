@@ -76,8 +76,8 @@ def _guards(config: GuardsConfig, directory: Path) -> Iterator[Guard]:
 
 def _free_bytes(directory: Path) -> float | None:
     """Of the file system that has the directory, or the nearest folder above it that exists."""
-    place = next((each for each in (directory, *directory.parents) if each.exists()), None)
     try:
+        place = next((each for each in (directory, *directory.parents) if each.exists()), None)
         return None if place is None else float(shutil.disk_usage(place).free)
     except OSError:
         return None

@@ -46,6 +46,19 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"\n  {command} " in printed for command in COMMANDS)
 
 
+def test_an_account_without_a_home_folder_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container of a number without a name, a service without HOME."""
+
+    def no_home(name: str) -> str:
+        raise RuntimeError("could not determine the home directory for '~/.local/state'")
+
+    monkeypatch.setattr("platformdirs.user_state_dir", no_home)
+    assert invoke(["status"]) == 2
+    assert "no home folder: set HOME" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("group", ["", "config", "sensors", "store"])
 def test_a_group_without_a_command_prints_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(group.split()) == 0

@@ -122,6 +122,14 @@ def test_the_last_override_of_a_key_counts() -> None:
     assert load_config("default", ["seed=1", "seed=2"]).seed == 2
 
 
+def test_an_optional_sensor_whose_device_is_absent_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("sensors: [{kind: video, device: /dev/no-such-camera, consent: true, optional: true}]\n")
+    assert load_config(path, with_files=True).enabled_sensors[0].optional
+    with pytest.raises(UserError, match="no such device"):
+        load_config(path, ["sensors.video.optional=false"], with_files=True)
+
+
 def test_where_a_run_is_kept_does_not_change_its_hash() -> None:
     config = load_config("default")
     assert config_hash(load_config("default", ["state_dir=/tmp/x"])) == config_hash(config)

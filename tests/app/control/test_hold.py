@@ -12,10 +12,17 @@ from sage.errors import InputError
 
 
 def begun(
-    state_dir: Path, *, is_replay: bool = False, fails: type[BaseException] | None = None
+    state_dir: Path,
+    *,
+    is_replay: bool = False,
+    fails: type[BaseException] | None = None,
+    opens: bool = True,
 ) -> str | None:
-    """The cause of the hold that a session starts with; it ends with what `fails` names."""
-    with held_over(state_dir, has_effectors=True, is_replay=is_replay) as (_, hold):
+    """The cause of the hold that a session starts with; it ends with what `fails` names.  opens: whether its
+    effectors are opened before.
+    """
+    with held_over(state_dir, has_effectors=True, is_replay=is_replay) as (file, hold):
+        file.has_opened = opens
         if fails is not None:
             raise fails("an end")
     return None if hold is None else hold.cause
@@ -30,6 +37,29 @@ def test_a_clean_end_leaves_nothing(tmp_path: Path):
 def test_a_session_that_refuses_its_input_ends_cleanly(tmp_path: Path):
     with pytest.raises(InputError):
         begun(tmp_path, fails=InputError)
+    assert begun(tmp_path) is None
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, OSError])
+def test_an_end_before_the_effectors_are_opened_is_no_crash(tmp_path: Path, kind: type[BaseException]):
+    """SIGTERM or Ctrl-C while the model is built, and a disk that is full then."""
+    with pytest.raises(kind):
+        begun(tmp_path, fails=kind, opens=False)
+    assert begun(tmp_path) is None
+    with pytest.raises(kind):
+        begun(tmp_path, fails=kind)
+    assert begun(tmp_path) == "crash"
+
+
+def test_a_marker_that_a_full_disk_left_empty_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(self: Path, *_: object, **__: object) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        begun(tmp_path)
+    monkeypatch.undo()
     assert begun(tmp_path) is None
 
 

@@ -139,6 +139,25 @@ def test_a_silent_client_is_cut_off(state_dir: Path):
         assert client.readline() == b""
 
 
+def test_without_an_open_file_left_it_serves_again_later(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An estop must reach the session also after the machine was out of open files for a time."""
+    left = [OSError(24, "Too many open files"), ConnectionAbortedError(103, "Connection aborted")]
+    accept = socket.socket.accept
+
+    def accepted(self: socket.socket) -> Any:
+        if left:
+            raise left.pop()
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", accepted)
+    monkeypatch.setattr(server_module, "RETRY_SECS", 0.01, raising=False)
+    with ControlServer(state_dir, {"echo": lambda request: {}}):
+        assert ask(state_dir, "echo") == {}
+    assert not left
+
+
 def test_at_the_end_the_socket_is_gone_and_no_thread_accepts(state_dir: Path):
     threads = set(threading.enumerate())
     with ControlServer(state_dir, {}):

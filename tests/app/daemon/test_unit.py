@@ -19,7 +19,8 @@ def test_systemd_accepts_the_unit(scope: str, tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not installed")
     path = tmp_path / "sage.service"
     user = "root" if scope == "system" else ""
-    path.write_text(unit_text(UnitSettings(config="default", scope=scope, user=user)))  # type: ignore[arg-type]
+    settings = UnitSettings(config="default", scope=scope, user=user, state_dir="/tmp/a disk")  # type: ignore[arg-type]
+    path.write_text(unit_text(settings))
     done = subprocess.run(
         ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
     )
@@ -39,6 +40,53 @@ def test_the_unit_is_of_a_service_that_notifies_and_is_watched() -> None:
         "ExecReload=/bin/kill -HUP $MAINPID",
     ):
         assert line in text.splitlines()
+
+
+def test_a_session_is_started_again_however_it_failed() -> None:
+    """Exit code 2 is also that of a device that is not plugged in yet, and of a full disk."""
+    lines = unit_text(UnitSettings(config="default", scope="user")).splitlines()
+    assert "StartLimitIntervalSec=0" in lines
+    assert not any("RestartPrevent" in line or "StartLimitBurst" in line for line in lines)
+
+
+def test_the_state_directory_of_the_configuration_is_the_services(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"state_dir={tmp_path}/a disk"
+    assert invoke(["daemon", "unit", "--set", place]) == 0
+    assert f'--state-dir "{tmp_path}/a disk"' in capsys.readouterr().out
+    assert invoke(["daemon", "unit", "--system", "--account", "sage", "--set", place]) == 0
+    text = capsys.readouterr().out
+    assert f'--state-dir "{tmp_path}/a disk"' in text
+    assert f'\nRequiresMountsFor="{tmp_path}/a disk"\n' in text.partition("[Service]")[0]
+    assert f'\nReadWritePaths="{tmp_path}/a disk"\n' in text  # the rest of the disk is read-only
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # where `sage status` looks
+    assert invoke(["daemon", "unit"]) == 0
+    assert f"--state-dir {tmp_path}/sage" in capsys.readouterr().out
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert invoke(["daemon", "unit"]) == 0
+    assert "--state-dir %h/.local/state/sage" in capsys.readouterr().out
+
+
+def test_a_system_unit_has_a_folder_for_compiled_kernels() -> None:
+    lines = unit_text(UnitSettings(config="default", scope="system")).splitlines()
+    assert {"CacheDirectory=sage", "Environment=XDG_CACHE_HOME=%C"} <= set(lines)
+
+
+def test_under_sudo_a_system_unit_runs_as_the_person(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert invoke(["daemon", "unit", "--system"]) == 0
+    assert "\nUser=ada\n" in capsys.readouterr().out
+    monkeypatch.delenv("SUDO_USER")
+
+    def no_name() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", no_name)
+    assert invoke(["daemon", "unit", "--system"]) == 2
+    assert "give --account NAME" in capsys.readouterr().err
 
 
 def test_words_are_escaped_for_a_unit() -> None:

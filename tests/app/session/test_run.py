@@ -152,6 +152,19 @@ def test_a_crisis_exits_with_1_and_writes_no_snapshot(sage_run, capsys, monkeypa
     assert snapshot_outcome(capsys.readouterr().err).startswith("continued from tick 20")
 
 
+def test_the_last_snapshot_is_written_before_puzzles_are_examined(
+    sage_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The examination takes seconds; a container is killed ten seconds after it was asked to stop."""
+    found: list[list[Path]] = []
+    monkeypatch.setattr(
+        "sage.app.session.run.examine_session",
+        lambda *_: found.append(list((tmp_path / "state" / "mind").glob("*/mind.json"))),
+    )
+    assert sage_run("--ticks", "20") == 0
+    assert [len(paths) for paths in found] == [1]
+
+
 def test_a_full_disk_is_logged_and_the_summary_printed(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -6,6 +6,7 @@ import errno
 import json
 import re
 import shutil
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -395,6 +396,34 @@ def test_a_full_disk_is_an_event_and_the_loop_continues(
     assert life.keeper.num_written == 2
     later = begin(killed(life, tmp_path), since_secs=100)
     assert later.stores == life.stores
+
+
+def test_no_memory_and_no_thread_for_a_snapshot_is_tried_again(
+    begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instrument that raises is removed: without snapshots for the rest of the session."""
+    life = begin()
+    for place, name, error in (
+        (snapshot_keeper, "capture_snapshot", MemoryError()),
+        (snapshot_keeper, "write_snapshot", MemoryError()),
+        (threading.Thread, "start", RuntimeError("can't start new thread")),
+    ):
+
+        def refuse(*_: object, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(place, name, refuse)
+            life.tick(1)
+            life.keeper._next_ns = 0
+            life.tick(1)
+            life.settle()
+        assert life.keeper.problem == (str(error) or "not enough memory")
+        life.keeper._next_ns = 0
+        life.tick(1)
+        life.settle()
+        assert life.keeper.problem == ""
+    assert life.keeper.num_written == 3
 
 
 def test_a_paused_loop_writes_after_a_failure_without_another_tick(

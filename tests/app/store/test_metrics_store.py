@@ -119,6 +119,17 @@ def test_a_closed_store_has_ended_its_sessions_and_a_killed_one_has_not(tmp_path
         assert store.session(unended).ended_ns is None
 
 
+def test_the_latest_session_is_the_last_one_that_began_whatever_the_clock_was(tmp_path):
+    """A machine without a clock of its own begins a session before the network has set the time."""
+    path = tmp_path / "metrics.sqlite"
+    for name, wall_ns in (("ahead", WALL_NS + 10**15), ("right", WALL_NS), ("behind", 10**9)):
+        with MetricsStore(path, wall_ns=lambda wall_ns=wall_ns: wall_ns) as store:
+            store.begin_session(name=name)
+            assert store.session().id == name
+    with MetricsStore(path, must_exist=True) as store:
+        assert [session.id for session in store.sessions()] == ["ahead", "right", "behind"]
+
+
 def test_another_process_reads_during_writing(store, record):
     session = record(store, SyntheticSession(num_ticks=50))
     code = (

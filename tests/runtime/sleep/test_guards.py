@@ -48,6 +48,12 @@ def test_a_figure_that_cannot_be_read_trips_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(guards, "_hottest", lambda: None)
     assert Guards(GuardsConfig(max_celsius=50.0), tmp_path).check(0) == ""
 
+    def broken(self: Path) -> bool:
+        raise OSError(5, "Input/output error")  # a disk that fails, a share that is gone
+
+    monkeypatch.setattr(Path, "exists", broken)
+    assert Guards(GuardsConfig(min_free_bytes=1 << 60), tmp_path).check(0) == ""
+
 
 def test_the_figures_of_this_machine_are_read(tmp_path: Path) -> None:
     assert (guards._free_bytes(tmp_path / "not" / "made" / "yet") or 0) > 0
@@ -66,3 +72,7 @@ def test_missing_nights_raise_an_alarm_once_an_interval() -> None:
     alarm.note_night(500 * SECOND)
     assert alarm.check(config, 699 * SECOND) == ""
     assert alarm.check(SleepConfig(enabled=False), 9999 * SECOND) == ""
+    assert alarm.check(config, 10_000 * SECOND) == ""  # a reload has enabled them a second ago
+    alarm.note_failed("not done within 600 s")
+    assert "no night for 200 s, " in (found := alarm.check(config, 10_199 * SECOND))
+    assert "the last one failed: not done within 600 s" in found

@@ -88,7 +88,7 @@ class ProcessLearner:
         self._num_noted = 0
         self._num_lost = 0
         self._num_restarts = 0
-        self._num_failures = 0
+        self._delay_secs = FIRST_DELAY_SECS
         self._start_at_ns = 0
         self._night = 0
         self._night_tick = -1
@@ -168,7 +168,7 @@ class ProcessLearner:
             if found is None or found.kind == "practice":
                 found = offer
         if found is not None:
-            self._num_failures = 0
+            self._delay_secs = FIRST_DELAY_SECS
             self._weights = {name: tensor.clone() for name, tensor in found.weights.items()}
         if found is not None and found.kind == "night":
             self._end_night()
@@ -296,9 +296,8 @@ class ProcessLearner:
         )
 
     def _delay(self) -> None:
-        delay_secs = min(LONGEST_DELAY_SECS, FIRST_DELAY_SECS * 2**self._num_failures)
-        self._num_failures += 1
-        self._start_at_ns = self._clock.now_ns() + int(delay_secs * 1e9)
+        self._start_at_ns = self._clock.now_ns() + int(self._delay_secs * 1e9)
+        self._delay_secs = min(LONGEST_DELAY_SECS, 2 * self._delay_secs)
 
     def _send(self) -> None:
         """Drop what is acknowledged, then write what was not sent into loans, as far as there is room."""

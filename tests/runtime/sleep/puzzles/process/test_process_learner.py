@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,11 +17,11 @@ import torch
 from sage.errors import InputError
 from sage.hrm_core.model_family import ModelFamily, family_of
 from sage.hrm_core.tasks.contract import Task
-from sage.mailbox.clock import RealClock
+from sage.mailbox.clock import ManualClock, RealClock
 from sage.mailbox.hub import Hub
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
-from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
+from sage.runtime.sleep.puzzles.process.learner import LONGEST_DELAY_SECS, ProcessLearner
 from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
 from sage.runtime.sleep.puzzles.store import JOURNAL, restore_memory
 from sage.runtime.solving.learner import Offer
@@ -249,3 +250,22 @@ def test_a_task_that_cannot_be_sent_is_refused(tasks: list[Task], tmp_path: Path
     rig_tasks: list[Any] = [Local(tasks[0].config)]  # type: ignore[attr-defined]
     with pytest.raises(InputError, match=r"set solver_training\.where to inline"):
         Rig(rig_tasks, tmp_path)
+
+
+def test_a_trainer_that_cannot_start_for_days_is_tried_every_half_minute(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 1,025 tries the delay was no longer a number, and the loop ended."""
+    learner, clock = rig.learner, ManualClock(rig.clock.now_ns())
+    rig.kill()
+    rig.until(lambda: learner.pid is None)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(learner, "_clock", clock)
+    for _ in range(1100):
+        clock.advance(int(LONGEST_DELAY_SECS * 1e9))
+        learner.work(0)
+    assert learner.facts().num_restarts == 1100
