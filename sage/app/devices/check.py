@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sage.app.config.registry import plugins
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
+from sage.errors import PLUGIN_ERRORS, Terminated
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
 from sage.sensors.driver.worker import close_quietly
@@ -85,7 +86,9 @@ def _open_once(device: Any, name: str) -> None:
         device.open()
     except SensorUnavailable as error:
         raise UserError(f"{name}: {error}") from error
-    except Exception:  # around a plug-in: the checks show it
+    except Terminated:
+        raise
+    except PLUGIN_ERRORS:  # around a plug-in: the checks show it
         return
     finally:
         close_quietly(device)

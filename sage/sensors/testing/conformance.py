@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import PLUGIN_ERRORS
 from sage.mailbox.clock import Clock
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec
@@ -226,7 +227,7 @@ def it_opens_again_after_close(bench: Bench) -> str:
     sensor.close()
     try:
         sensor.open()
-    except Exception as error:
+    except PLUGIN_ERRORS as error:
         raise CheckFailed(
             f"it does not open again after close(): {describe_error(error)}; keep the sensor as it was before"
             " the first open()"

@@ -93,6 +93,11 @@ class Blocks(Wind):
         RELEASED.wait()
 
 
+class Leaves(Wind):
+    def read_into(self, out: np.ndarray) -> Reading | None:
+        raise SystemExit("no device")
+
+
 class GoesBack(Wind):
     def stamp(self, now_ns: int) -> int:
         return now_ns - self._sequence * 2 * PERIOD_NS
@@ -200,6 +205,10 @@ BAD: dict[Callable[..., Any], tuple[str, str]] = {
     Rebinds: ("readings_are_whole", "2 of 2 elements are never written: write all of `out`, in place"),
     HasNan: ("readings_are_whole", "NaN or infinity: return None, or raise SensorError"),
     Blocks: ("a_bounded_read_returns", r"read_into has not returned .*test_bad_plugins.py:\d+\): wait a few"),
+    Leaves: (
+        "readings_are_whole",
+        r"read_into raised SystemExit: no device .* raise SensorError for",
+    ),
     GoesBack: ("stamps_and_counts_only_grow", "captured_ns went back by 0.* s: deliver readings in order"),
     FromTheFuture: ("stamps_and_counts_only_grow", "does not hold .*: stamp with context.clock"),
     LeaksAThread: (

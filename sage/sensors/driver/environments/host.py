@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import PLUGIN_ERRORS, InputError
 from sage.sensors.contract import (
     Action,
     Effector,
@@ -122,7 +122,7 @@ class Instance:
             result = function(*args)
         except SourceExhausted:
             raise
-        except Exception as error:  # around a plug-in: raised to the driver, which counts and shows it
+        except PLUGIN_ERRORS as error:  # around a plug-in: raised to the driver, which counts and shows it
             self._fail(error)
             raise
         finally:
@@ -146,9 +146,9 @@ class Instance:
         if self.failure is not None:
             raise SensorError(f"{self._name}: in quarantine after a fault: {self.failure}")
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self.failure = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
-        with suppress(Exception):  # around a plug-in that has failed already
+        with suppress(*PLUGIN_ERRORS):  # around a plug-in that has failed already
             self.state = state_of(self.environment)
         self._close_failed()
 
@@ -156,7 +156,7 @@ class Instance:
         self.is_closed = True
         try:
             self.environment.close()
-        except Exception as closing:  # around a plug-in that has failed already
+        except PLUGIN_ERRORS as closing:  # around a plug-in that has failed already
             self.failure = f"{self.failure}; close: {type(closing).__name__}: {closing}"
 
 
