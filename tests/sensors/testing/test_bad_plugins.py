@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import threading
@@ -156,6 +157,18 @@ class HasNoUnit(Wind):
     unit = ""
 
 
+class HasAPeriodThatIsNoCount(Wind):
+    def __init__(self, config: SensorConfig, context: SensorContext) -> None:
+        super().__init__(config, context)
+        self.spec = dataclasses.replace(self.spec, period_ns=0.1 * 1e9)
+
+
+class HasAnotherModality(Wind):
+    def __init__(self, config: SensorConfig, context: SensorContext) -> None:
+        super().__init__(config, context)
+        self.spec = dataclasses.replace(self.spec, modality="vision")
+
+
 class OpensOnce(Wind):
     has_closed = False
 
@@ -221,6 +234,8 @@ BAD: dict[Callable[..., Any], tuple[str, str]] = {
     NeverStops: ("rate_is_as_claimed", "readings are due at one time, .*: return None until the next one"),
     ChangesItsSpec: ("spec_never_changes", r"open\(\) changed the spec, .*: know it before"),
     HasNoUnit: ("spec_is_known_before_open", r"observes is .*: give \(quantity, unit\), .* unit '1'"),
+    HasAPeriodThatIsNoCount: ("spec_is_known_before_open", "period_ns is 100000000.0: give a whole number"),
+    HasAnotherModality: ("spec_is_known_before_open", "modality is 'vision': give one of physical, temporal"),
     OpensOnce: ("it_opens_again_after_close", r"does not open again .*device busy.*free in close\(\)"),
     ClosesOnce: ("closing_is_safe", r"close raised RuntimeError: not open .* twice, and before open"),
     ReadsWhileClosed: ("reading_while_closed_raises", "did not raise SensorError: raise SensorError while"),

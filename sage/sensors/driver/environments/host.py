@@ -27,6 +27,7 @@ from sage.sensors.contract import (
     SensorError,
     SensorSpec,
     SourceExhausted,
+    spec_of,
 )
 from sage.sensors.driver.supervision import OPEN_FACTOR
 from sage.sensors.environment import Counting, Environment, Resumable
@@ -307,8 +308,8 @@ def state_of(environment: Environment) -> dict[str, np.ndarray]:
 
 def specs_of(environment: Environment) -> tuple[tuple[SensorSpec, ...], tuple[EffectorSpec, ...]]:
     """Of its sensors and of its effectors. InputError where two have one name."""
-    sensors = tuple(sensor.spec for sensor in environment.sensors())
-    effectors = tuple(effector.spec for effector in environment.effectors())
+    sensors = tuple(spec_of(sensor, SensorSpec) for sensor in environment.sensors())
+    effectors = tuple(spec_of(effector, EffectorSpec) for effector in environment.effectors())
     names = [*(spec.name for spec in sensors), *(spec.name for spec in effectors)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
