@@ -25,3 +25,11 @@ class InputError(SageError, ValueError):
 
 class DataError(SageError, ValueError):
     """A file's content is wrong, damaged, or of another format."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM, raised by the handler wherever the main thread is: what is around a plug-in passes it on."""
+
+
+#: What a plug-in may raise. sys.exit() in it is its own fault and does not end the program.
+PLUGIN_ERRORS = (Exception, SystemExit)

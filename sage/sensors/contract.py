@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from sage.sensors.limits import NO_LIMITS, EffectorLimits
 
 #: Of an action's tensor: what numpy computes with and a device understands.
 ACTION_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8")
+#: Of a reading's tensor: a sensor writes into a numpy array.
+READING_DTYPES = ("bool", "float16", *ACTION_DTYPES)
 Modality = Literal["physical", "temporal", "cognitive"]
 #: Of a reading: 256 MiB of float32.
 MAX_ELEMENTS = 1 << 26
@@ -66,8 +68,19 @@ class SensorSpec:
     ranges: tuple[tuple[float | None, float | None], ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise InputError("name is empty: give each sensor a name of its own")
+        if not isinstance(self.name, str) or not self.name:
+            raise InputError(f"name is {self.name!r}: give each sensor a name of its own, a text")
+        if not isinstance(self.tensor, TensorSpec) or self.tensor.dtype not in READING_DTYPES:
+            raise InputError(
+                f"{self.name}: tensor is {self.tensor}: give a TensorSpec with one of"
+                f" {', '.join(READING_DTYPES)}, which numpy has"
+            )
+        texts = () if isinstance(self.observes, str) else tuple(self.observes)
+        if len(texts) != 2 or not all(isinstance(each, str) for each in texts):
+            raise InputError(
+                f"{self.name}: observes is {self.observes!r}: give (quantity, unit), for example ('speed',"
+                " 'm/s')"
+            )
         if self.period_ns <= 0:
             raise InputError(f"{self.name}: period_ns is {self.period_ns}: give a time above 0")
         if self.tensor.num_elements > MAX_ELEMENTS:
@@ -347,3 +360,14 @@ class Effector(Protocol):
     def close(self) -> None:
         """Give the device back; safe to call twice, and after a failed open."""
         ...
+
+
+SpecT = TypeVar("SpecT", SensorSpec, EffectorSpec)
+
+
+def spec_of(device: Sensor | Effector, kind: type[SpecT]) -> SpecT:
+    """A device's spec. InputError where a plug-in has another thing there."""
+    spec = device.spec
+    if not isinstance(spec, kind):
+        raise InputError(f"spec is a {type(spec).__name__}: correct the plug-in: give a {kind.__name__}")
+    return spec

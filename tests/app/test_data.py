@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sage.app.cli.main import invoke
+from sage.app.config import registry
+from sage.hrm_core.tasks import catalogue
 
 #: Two published puzzles to train on, one to evaluate.
 SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -202,6 +205,48 @@ def test_tasks_are_listed_with_their_options(capsys: pytest.CaptureFixture[str])
     assert kinds["hanoi"]["options"] == {"disks": 4, "horizon": None}
     assert invoke(["tasks"]) == 0
     assert re.search(r"^hanoi +the towers of Hanoi.* \(searchable\)$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("sage.hrm_core.tasks.hanoi:HanoiTask", "an entry point of sage.tasks names a TaskKind"),
+        (
+            "test_module_that_raises:KIND",
+            "raises OSError when it is imported: no licence: correct",
+        ),
+    ],
+)
+def test_a_task_that_cannot_be_used_is_listed_with_the_reason_beside_the_others(
+    target: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "test_module_that_raises.py").write_text("raise OSError('no licence')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    points = [
+        metadata.EntryPoint(name="bad", value=target, group="sage.tasks"),
+        metadata.EntryPoint(name="renamed", value="sage.hrm_core.tasks.kinds:HANOI", group="sage.tasks"),
+    ]
+    monkeypatch.setattr(metadata, "entry_points", lambda *, group: points if group == "sage.tasks" else [])
+    registry.plugins.cache_clear()
+    catalogue.targets.cache_clear()
+    try:
+        for words in (["tasks"], ["train"]):
+            assert invoke(words) == 0
+            printed = capsys.readouterr().out
+            assert re.search(f"bad  .*{reason}", printed)
+            assert re.search(r"renamed +the towers of Hanoi", printed)
+        assert invoke(["tasks", "--json"]) == 0
+        kinds = {kind["name"]: kind for kind in json.loads(capsys.readouterr().out)}
+        assert (kinds["bad"]["is_usable"], kinds["renamed"]["is_usable"]) == (False, True)
+        assert invoke(["tasks", "bad"]) == 2
+        assert reason in capsys.readouterr().err
+    finally:
+        registry.plugins.cache_clear()
+        catalogue.targets.cache_clear()
 
 
 def test_one_task_is_told_at_length(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from sage.app.terminal.errors import UserError, nearest
+from sage.errors import PLUGIN_ERRORS, Terminated
 
 Group = Literal["sensors", "effectors", "environments", "instruments", "tasks"]
 
@@ -51,8 +52,8 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
     },
     "instruments": {},
 }
-#: The groups that the plug-in contract is about.
-_DEVICES = ("sensors", "effectors", "environments")
+#: The groups that the plug-in contract is about, and what a plug-in's `Config` is a subclass of.
+_DEVICES = {"sensors": "SensorConfig", "effectors": "EffectorConfig", "environments": "EnvironmentConfig"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +107,29 @@ def resolve(group: Group, kind: str) -> Any:
         raise UserError(
             f"{kind}: {plugin.target} ({plugin.origin}) cannot be imported: {error}: reinstall it"
         ) from error
-    except Exception as error:  # around a plug-in, whose module may do anything when it is imported
+    except Terminated:
+        raise
+    except PLUGIN_ERRORS as error:  # around a plug-in, whose module may do anything when it is imported
         text = " ".join(str(error).split())
         raise UserError(
             f"{kind}: {plugin.target} ({plugin.origin}) raises {type(error).__name__} when it is imported:"
             f" {text}: correct the plug-in: its module touches no device"
         ) from error
-    problem = contract_problem(found, plugin.origin) if group in _DEVICES else ""
-    if problem:
-        raise UserError(f"{kind}: {problem}")
+    if group in _DEVICES:
+        problem = contract_problem(found, plugin.origin) or _config_problem(found, plugin, _DEVICES[group])
+        if problem:
+            raise UserError(f"{kind}: {problem}")
     return found
+
+
+def _config_problem(found: Any, plugin: Plugin, base: str) -> str:
+    """Why a device's settings cannot be read, with the remedy; empty where they can."""
+    from sage.sensors import config
+
+    given = getattr(found, "Config", None)
+    if isinstance(given, type) and issubclass(given, getattr(config, base)):
+        return ""
+    return (
+        f"{plugin.target} ({plugin.origin}) has no Config that is a {base}: correct the plug-in: its entry"
+        f" point names a class, whose attribute Config is a subclass of {base}"
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sage.app.config.registry import plugins
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
+from sage.errors import PLUGIN_ERRORS, Terminated
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
 from sage.sensors.driver.worker import close_quietly
@@ -22,7 +23,7 @@ from sage.sensors.testing.effector_conformance import check_effector
 from sage.sensors.testing.environment_conformance import check_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def check_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
@@ -44,8 +45,7 @@ def check_environment_kind(kind: str, overrides: Sequence[str], *, json_output: 
     environment_class, config = configure_kind("environments", kind, overrides)
     tried = construct(environment_class, config, _context(RealClock()))
     _open_once(tried, f"environment {kind}")
-    is_bounded = all(sensor.spec.is_bounded for sensor in tried.sensors())
-    clock: Clock = ManualClock() if is_bounded else RealClock()
+    clock: Clock = ManualClock() if _are_bounded(tried.sensors) else RealClock()
     context = _context(clock)
     results = check_environment(lambda: construct(environment_class, config, context), clock=clock)
     return _report(kind, results, json_output=json_output)
@@ -66,7 +66,7 @@ def _check_sensor(kind: str, overrides: Sequence[str]) -> tuple[CheckResult, ...
     sensor_class, config = configure_kind("sensors", kind, overrides)
     tried = construct(sensor_class, config, _context(RealClock()))
     _open_once(tried, f"sensor {kind}")
-    clock: Clock = ManualClock() if tried.spec.is_bounded else RealClock()
+    clock: Clock = ManualClock() if _are_bounded(lambda: (tried,)) else RealClock()
     context = _context(clock)
     return check_sensor(lambda: construct(sensor_class, config, context), clock=clock)
 
@@ -85,10 +85,22 @@ def _open_once(device: Any, name: str) -> None:
         device.open()
     except SensorUnavailable as error:
         raise UserError(f"{name}: {error}") from error
-    except Exception:  # around a plug-in: the checks show it
+    except Terminated:
+        raise
+    except PLUGIN_ERRORS:  # around a plug-in: the checks show it
         return
     finally:
         close_quietly(device)
+
+
+def _are_bounded(sensors: Callable[[], Iterable[Any]]) -> bool:
+    """False where a spec cannot be read: the checks show it."""
+    try:
+        return all(sensor.spec.is_bounded for sensor in sensors())
+    except Terminated:
+        raise
+    except PLUGIN_ERRORS:  # around a plug-in
+        return False
 
 
 def _context(clock: Clock) -> SensorContext:

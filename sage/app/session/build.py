@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -37,7 +38,15 @@ from sage.runtime.report import Instrument
 from sage.runtime.tick.effects import EffectLog
 from sage.runtime.tick.memory_writer import CARRY_EVERY, recall_store
 from sage.sensors.board import Board
-from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, SensorSpec
+from sage.sensors.contract import (
+    Effector,
+    EffectorSpec,
+    Sensor,
+    SensorContext,
+    SensorError,
+    SensorSpec,
+    spec_of,
+)
 from sage.sensors.driver.calibration import CalibrationFolder
 from sage.sensors.driver.isolation.engine import Isolation
 from sage.sensors.driver.isolation.plan import target_of
@@ -231,6 +240,7 @@ def _check_sizes(config: SageConfig) -> None:
 def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:
     def make() -> Effector:
         effector: Effector = resolve("effectors", entry.kind)(entry.config, context)
+        spec_of(effector, EffectorSpec)
         return effector
 
     try:
@@ -253,7 +263,7 @@ def build_drivers(
             return sensor if board is None else board.wrap(sensor)
 
         try:
-            spec = made("sensors", entry, make).spec
+            spec = made("sensors", entry, partial(_spec_made, make))
         except SensorError as error:
             if not entry.optional:
                 raise UserError(explain("sensors", entry, error)) from None
@@ -285,6 +295,10 @@ def build_drivers(
             )
         )
     return drivers, missing
+
+
+def _spec_made(make: Callable[[], Sensor]) -> SensorSpec:
+    return spec_of(make(), SensorSpec)
 
 
 def _isolation(entry: DeviceEntry, kind: type, spec: SensorSpec, world: SensorWorld, hub: Hub) -> Isolation:

@@ -82,7 +82,7 @@ class EnvironmentBuilder:
         for entry in config.enabled_environments:
             try:
                 environment = self._made(entry)
-                sensor_specs, effector_specs = specs_of(environment)
+                sensor_specs, effector_specs = made("environments", entry, partial(specs_of, environment))
             except SensorError as error:
                 if not entry.optional:
                     raise UserError(explain("environments", entry, error)) from None

@@ -1,8 +1,8 @@
 """Signals, handled once for all commands.
 
 SIGINT   Python's own: raises KeyboardInterrupt; exit code 130.
-SIGTERM  raises SystemExit(143), so that `with` and `finally` blocks run; a second SIGTERM ends the process at
-once.
+SIGTERM  raises Terminated, a SystemExit with code 143, so that `with` and `finally` blocks run; a second
+         SIGTERM ends the process at once.
 SIGHUP   raises SIGTERM in this process, once; later ones are ignored. Ignored throughout where it was ignored
 at
          the start (nohup).
@@ -17,6 +17,8 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+from sage.errors import Terminated
+
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -29,7 +31,7 @@ def install_signal_handlers() -> None:
 
 def _exit_terminated(_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise SystemExit(TERMINATED)
+    raise Terminated(TERMINATED)
 
 
 def _hang_up(_number: int, _frame: FrameType | None) -> None:

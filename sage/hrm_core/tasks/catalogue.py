@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from sage.errors import InputError, SageError
+from sage.errors import PLUGIN_ERRORS, InputError, SageError, Terminated
 from sage.hrm_core.tasks.contract import Task
 from sage.hrm_core.tasks.options import checked_options
 
@@ -80,12 +80,28 @@ def task_kind(name: str) -> TaskKind:
         raise InputError(
             f"task {name!r}: {known[name]} cannot be imported: {error}: reinstall the package it is from"
         ) from error
-    if not isinstance(kind, TaskKind):
-        raise TypeError(
+    except Terminated:
+        raise
+    except PLUGIN_ERRORS as error:  # around a plug-in, whose module may do anything when it is imported
+        text = " ".join(str(error).split())
+        raise InputError(
+            f"task {name!r}: {known[name]} raises {type(error).__name__} when it is imported: {text}: correct"
+            " the plug-in"
+        ) from error
+    if not (isinstance(kind, TaskKind) and dataclasses.is_dataclass(kind.config)):
+        raise InputError(
             f"task {name!r}: {known[name]} is {type(kind).__name__}: an entry point of sage.tasks names a"
-            " TaskKind"
+            " TaskKind, whose config is a dataclass: correct the plug-in"
         )
     return kind
+
+
+def kind_or_problem(name: str) -> TaskKind | str:
+    """For a list: the kind behind a name, or why it cannot be used."""
+    try:
+        return task_kind(name)
+    except SageError as error:
+        return str(error)
 
 
 def make_task(name: str, **options: Any) -> Task:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from sage.errors import PLUGIN_ERRORS
 from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
 
 Calibration = Mapping[str, float | Sequence[float]]
@@ -66,7 +67,7 @@ class CalibrationFolder:
         document = {"version": VERSION, "reading": _reading_of(spec), "values": values}
         write_file(self.path_of(spec), checked_json(document))
 
-    def refuse(self, spec: SensorSpec, error: Exception) -> None:
+    def refuse(self, spec: SensorSpec, error: BaseException) -> None:
         """Set the file aside: the next open has no calibration."""
         from sage.durable import set_aside
 
@@ -100,7 +101,7 @@ class CalibratingSensor:
         if self._kept is not None:
             try:
                 self._calibrated.restore(self._kept)
-            except Exception as error:  # around a plug-in: it opens without a calibration
+            except PLUGIN_ERRORS as error:  # around a plug-in: it opens without a calibration
                 self._folder.refuse(self.spec, error)
                 self._kept = None
         self._sensor.open()

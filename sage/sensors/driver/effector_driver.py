@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import PLUGIN_ERRORS
 from sage.mailbox.clock import Clock
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
 from sage.sensors.driver.limiter import ActionLimiter
@@ -45,7 +46,7 @@ class Call:
 
     def __init__(self, function: Callable[[], Any], clock: Clock) -> None:
         self.result: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._function = function
         self._clock = clock
         self._started_ns = clock.now_ns()
@@ -63,7 +64,7 @@ class Call:
     def run(self) -> None:
         try:
             self.result = self._function()
-        except Exception as error:  # around a plug-in: raised again where the call is waited for
+        except PLUGIN_ERRORS as error:  # around a plug-in: raised again where the call is waited for
             self.error = error
         self._ended_ns = self._clock.now_ns()
         self._has_ended.set()
@@ -199,7 +200,7 @@ class EffectorDriver:
         return problem
 
     def close(self) -> None:
-        """Hold and give the device back; raises what its `close` raised. Safe to call twice.
+        """Hold and give the device back; SensorError for what its `close` raised. Safe to call twice.
 
         An abort that has failed is tried once more; `owes_abort` afterwards where it fails again.
         """
@@ -213,8 +214,7 @@ class EffectorDriver:
             self._thread = None
         if not is_in_time:
             raise EffectorTimeout(f"{self.spec.name}: close has not returned within {CLOSE_SECS:g} s")
-        if call.error is not None:
-            raise call.error
+        self._raise_error(call, "close")
 
     def _limit(self, values: np.ndarray, stamp_ns: int) -> SensorError | None:
         """Set the values within the limits; why there are none."""

@@ -11,6 +11,7 @@ from collections import deque
 
 import numpy as np
 
+from sage.errors import PLUGIN_ERRORS
 from sage.sensors.contract import Action, EffectorSpec, SensorError
 from sage.sensors.limits import MAX_SLEW_SECS, EffectorLimits
 
@@ -88,7 +89,7 @@ class ActionLimiter:
         name = self._spec.name
         try:
             permitted = np.asarray(self._limits.permit(values.copy()), dtype=np.float64)
-        except Exception as error:  # around a plug-in
+        except PLUGIN_ERRORS as error:  # around a plug-in
             raise SensorError(f"{name}: the workspace: {type(error).__name__}: {error}") from error
         if permitted.shape != values.shape or not np.isfinite(permitted).all():
             raise SensorError(

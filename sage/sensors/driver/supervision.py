@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from sage.errors import DataError, InputError
+from sage.errors import PLUGIN_ERRORS, DataError, InputError
 from sage.sensors.contract import Sensor, SensorError, SourceExhausted
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.ledger import Ledger
@@ -79,7 +79,7 @@ class InlineEngine:
             self._sensor.open()
         except (SensorError, InputError, DataError):
             raise
-        except Exception as error:  # around a plug-in: counted and shown by the driver
+        except PLUGIN_ERRORS as error:  # around a plug-in: counted and shown by the driver
             raise SensorError(f"open: {type(error).__name__}: {error}") from error
         self.is_open = True
 
@@ -92,7 +92,7 @@ class InlineEngine:
                     return
         except (SourceExhausted, SensorError, InputError, DataError):
             raise
-        except Exception as error:  # as on a thread: what stops the device is counted and shown by the driver
+        except PLUGIN_ERRORS as error:  # as on a thread: the driver counts and shows what stops it
             raise SensorError(f"{type(error).__name__}: {error}") from error
 
     def stop(self) -> Ending | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from sage.errors import DataError, InputError
+from sage.errors import PLUGIN_ERRORS, DataError, InputError
 from sage.sensors.contract import Sensor, SourceExhausted
 from sage.sensors.driver.delivery import Delivery
 from sage.sensors.driver.ledger import Verdict
@@ -96,7 +96,7 @@ class SensorWorker:
                     self._wake.clear()
         except SourceExhausted:
             self.is_exhausted = True
-        except Exception as error:  # the top of a worker: counted and shown by the driver
+        except PLUGIN_ERRORS as error:  # the top of a worker: counted and shown by the driver
             self.error = error
         finally:
             self._end()
@@ -119,10 +119,10 @@ class SensorWorker:
             self.error = self.error or error
 
 
-def close_quietly(sensor: Sensor) -> Exception | None:
+def close_quietly(sensor: Sensor) -> BaseException | None:
     """Around a plug-in: returns what its close raised."""
     try:
         sensor.close()
-    except Exception as error:
+    except PLUGIN_ERRORS as error:
         return error
     return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.errors import SageError
+from sage.errors import PLUGIN_ERRORS, SageError
 from sage.mailbox.clock import Clock
 from sage.sensors.language.budget import Budget
 from sage.sensors.language.model import AskFailed, Embedder, LanguageModel, ModelReply
@@ -184,7 +184,7 @@ class _Call:
         self.reply: ModelReply | None = None
         self.right: float | None = None
         self.is_cut = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.is_done = False
         self._ask = ask
         self._thread: threading.Thread | None = None
@@ -204,7 +204,7 @@ class _Call:
     def _run(self) -> None:
         try:
             self._ask(self)
-        except Exception as error:  # around a backend: counted and shown by the asker
+        except PLUGIN_ERRORS as error:  # around a backend: counted and shown by the asker
             self.error = error
         self.is_done = True
 
@@ -232,7 +232,7 @@ def cut(text: str, max_bytes: int) -> str:
     return text if len(encoded) <= max_bytes else encoded[:max_bytes].decode("utf-8", "ignore")
 
 
-def _described(error: Exception) -> AskFailed:
+def _described(error: BaseException) -> AskFailed:
     if isinstance(error, AskFailed):
         return error
     message = str(error) if isinstance(error, SageError) else f"{type(error).__name__}: {error}"

@@ -13,13 +13,15 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from numbers import Integral
+from typing import Any, get_args
 
 import numpy as np
 
+from sage.errors import PLUGIN_ERRORS
 from sage.mailbox.clock import Clock
 from sage.sensors.config import SensorConfig
-from sage.sensors.contract import Sensor, SensorError, SensorSpec
+from sage.sensors.contract import Modality, Sensor, SensorError, SensorSpec
 from sage.sensors.driver.calibration import CalibratedSensor, checked
 from sage.sensors.testing.bench import (
     Bench,
@@ -67,11 +69,22 @@ def spec_is_known_before_open(bench: Bench) -> str:
     spec = bench.make().spec
     require(isinstance(spec, SensorSpec), f"spec is a {type(spec).__name__}: give a SensorSpec")
     require(
+        spec.modality in get_args(Modality),
+        f"modality is {spec.modality!r}: give one of {', '.join(get_args(Modality))}; what it senses is in"
+        " observes",
+    )
+    require(
+        isinstance(spec.period_ns, Integral),
+        f"period_ns is {spec.period_ns!r}: give a whole number, round(...)",
+    )
+    require(
+        isinstance(spec.tensor.shape, tuple), f"tensor.shape is {spec.tensor.shape}: give a tuple of sizes"
+    )
+    require(
         spec.tensor.device == "cpu",
         f"tensor.device is {spec.tensor.device}: give 'cpu', a sensor writes into host memory",
     )
     require(spec.tensor.num_bytes > 0, f"tensor.shape is {spec.tensor.shape}: give at least one element")
-    np.dtype(spec.tensor.dtype)
     require(
         len(spec.observes) == 2 and all(isinstance(each, str) and each for each in spec.observes),
         f"observes is {spec.observes}: give (quantity, unit), for example ('speed', 'm/s'), unit '1' for a"
@@ -226,7 +239,7 @@ def it_opens_again_after_close(bench: Bench) -> str:
     sensor.close()
     try:
         sensor.open()
-    except Exception as error:
+    except PLUGIN_ERRORS as error:
         raise CheckFailed(
             f"it does not open again after close(): {describe_error(error)}; keep the sensor as it was before"
             " the first open()"

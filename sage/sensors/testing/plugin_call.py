@@ -47,7 +47,7 @@ class PluginCall:
     place: str
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """One line: what was raised, by which call, where, and what to do about it."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
     frames = ((frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in _walk(error))
@@ -68,7 +68,7 @@ def describe_hang(thread_id: int | None, timeout_secs: float) -> str:
     return f"hangs: {call.method} has not returned in {timeout_secs:g} s ({call.place}): {remedy}"
 
 
-def _walk(error: Exception) -> Iterable[tuple[FrameType, int]]:
+def _walk(error: BaseException) -> Iterable[tuple[FrameType, int]]:
     return traceback.walk_tb(error.__traceback__)
 
 

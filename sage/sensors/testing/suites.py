@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from sage.errors import PLUGIN_ERRORS
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
 from sage.sensors.driver.worker import close_quietly
@@ -119,7 +120,7 @@ def _loaded(group: Group, kind: str) -> Any:
         )
     try:
         return found[0].load()
-    except Exception as error:  # around a plug-in
+    except PLUGIN_ERRORS as error:  # around a plug-in
         raise CheckFailed(
             f"{kind}: importing {found[0].value} raised {describe_error(error)}: a plug-in's module touches"
             " no device when it is imported, and has its dependencies in pyproject.toml"
@@ -151,5 +152,5 @@ def _open_once(device: Any) -> None:
         device.open()
     except SensorUnavailable:
         raise
-    except Exception:  # around a plug-in
+    except PLUGIN_ERRORS:  # around a plug-in
         return

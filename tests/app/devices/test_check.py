@@ -58,6 +58,16 @@ def test_a_sensor_that_breaks_its_contract(
     assert failed["readings_are_whole"] == "SensorError: broken"
 
 
+def test_a_spec_that_is_none_is_the_result_of_a_check(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClockSensor, "spec", {"name": "clock"})
+    code, document = checked(capsys, "clock")
+    assert code == 1
+    failed = {check["name"]: check["detail"] for check in document["checks"] if not check["is_ok"]}
+    assert failed["spec_is_known_before_open"] == "spec is a dict: give a SensorSpec"
+
+
 def test_an_effector_that_breaks_its_contract(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from sage.app.devices.record import record_kind
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext
+from sage.sensors.devices.synthetic import SyntheticSensor
 
 SOURCE = ("rate_hz=20", "shape=[3]", "name=imu")
 
@@ -59,6 +60,12 @@ def test_a_sensor_without_a_reading_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no reading in 0 s: record for longer, its period is 0\.05 s"):
         record_kind("synthetic", SOURCE, seconds=0.0, out=tmp_path / "imu.npz", clock=ManualClock())
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_plug_in_raises_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SyntheticSensor, "read_into", lambda self, out: 1 / 0)
+    with pytest.raises(UserError, match=r"sensor synthetic: ZeroDivisionError: .*: correct the plug-in"):
+        record_kind("synthetic", SOURCE, seconds=1.0, out=tmp_path / "imu.npz", clock=ManualClock())
 
 
 def test_a_recording_stops_where_its_source_does(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,6 +14,7 @@ from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import build_run
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock, RealClock
+from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.devices.synthetic import SyntheticSensor
 from sage.sensors.effectors.recording import RecordingEffector
 
@@ -114,6 +117,27 @@ def test_a_plug_in_whose_constructor_raises_is_one_line(
     sections = {"sensors": [{"kind": "clock"}], **{group: [entry]}}
     with pytest.raises(UserError, match=rf"{group}\.x: .* cannot be made: NotImplementedError: not on this"):
         build_run(config(**sections), ManualClock(), directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (lambda self: {"name": "x"}, "spec is a dict: correct the plug-in: give a SensorSpec"),
+        (lambda self: 1 / 0, "cannot be made: ZeroDivisionError"),
+        (lambda self: replace(self._spec, name=7), "name is 7: give each sensor a name"),
+        (lambda self: replace(self._spec, observes="speed"), "observes is 'speed': give .quantity, unit."),
+        (
+            lambda self: replace(self._spec, tensor=TensorSpec(shape=(4,), dtype="bfloat16")),
+            "give a TensorSpec with one of bool, float16, float32",
+        ),
+    ],
+)
+def test_a_spec_that_cannot_be_one_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: Any, reason: str
+):
+    monkeypatch.setattr(SyntheticSensor, "spec", property(spec))
+    with pytest.raises(UserError, match=rf"sensors\.s: .*{reason}"):
+        build_run(config(), ManualClock(), directory=tmp_path)
 
 
 def test_the_name_of_a_device_is_written_once(tmp_path: Path):

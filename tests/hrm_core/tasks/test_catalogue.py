@@ -153,7 +153,7 @@ def test_a_package_of_somebody_else_adds_a_task(entry_point: Any) -> None:
 
 def test_an_entry_point_that_is_no_kind_is_refused(entry_point: Any) -> None:
     entry_point("sage.hrm_core.tasks.hanoi:HanoiTask")
-    with pytest.raises(TypeError, match="names a TaskKind"):
+    with pytest.raises(InputError, match="names a TaskKind"):
         make_task("mine")
 
 

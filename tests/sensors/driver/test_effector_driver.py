@@ -31,7 +31,7 @@ class Device(RecordingEffector):
         self.calls: list[str] = []
         self.threads: set[int] = set()
         self.gates: dict[str, threading.Event] = {}
-        self.faults: dict[str, Exception] = {}
+        self.faults: dict[str, BaseException] = {}
         self.aborted = threading.Event()
 
     def _enter(self, name: str) -> None:
@@ -92,6 +92,22 @@ def test_every_call_is_on_one_other_thread(device: Device, clock: ManualClock) -
     assert device.calls == ["open", "apply", "abort", "close"]
     assert len(device.threads) == 1
     assert threading.get_ident() not in device.threads
+
+
+@pytest.mark.parametrize("is_inline", [True, False])
+def test_a_device_that_calls_exit_is_a_fault_and_acts_again_after_it(
+    device: Device, clock: ManualClock, is_inline: bool
+) -> None:
+    driver = driven(device, clock, is_inline=is_inline)
+    device.faults["apply"] = SystemExit("no motor")
+    with pytest.raises(SensorError, match="apply: SystemExit: no motor"):
+        act(driver, clock)
+    device.faults.clear()
+    clock.advance(round(BACKOFF_SECS * 1e9))
+    assert act(driver, clock).values.tolist() == [0.5]
+    device.faults["close"] = SystemExit("no motor")
+    with pytest.raises(SensorError, match="close: SystemExit: no motor"):
+        driver.close()
 
 
 def test_with_a_manual_clock_calls_are_inline(device: Device, clock: ManualClock) -> None:

@@ -63,6 +63,27 @@ def test_an_error_on_a_thread_is_shown(new_rig: Callable[..., Any], clock: Manua
     assert "ZeroDivisionError: in the driver's own code" in rig.driver.statistics().last_error
 
 
+@pytest.mark.parametrize("is_bounded", [True, False])
+def test_a_device_that_calls_exit_is_a_fault_and_ends_nothing(
+    new_rig: Callable[..., Any], clock: ManualClock, is_bounded: bool
+) -> None:
+    closed = threading.Event()
+
+    class Leaving(ScriptedSensor):
+        def read_into(self, out: np.ndarray) -> Reading | None:
+            raise SystemExit("no device")
+
+        def close(self) -> None:
+            closed.set()
+
+    rig = new_rig(lambda: Leaving([], is_bounded=is_bounded))
+    rig.driver.poll(clock.now_ns())
+    assert closed.wait(WAIT_SECS)
+    rig.driver.poll(clock.now_ns())
+    assert rig.driver.statistics().status == "quarantined"
+    assert "SystemExit: no device" in rig.driver.statistics().last_error
+
+
 def test_a_source_that_hangs_is_quarantined_by_the_clock_and_restarted(
     synthetic: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

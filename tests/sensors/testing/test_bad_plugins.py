@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import threading
@@ -93,6 +94,11 @@ class Blocks(Wind):
         RELEASED.wait()
 
 
+class Leaves(Wind):
+    def read_into(self, out: np.ndarray) -> Reading | None:
+        raise SystemExit("no device")
+
+
 class GoesBack(Wind):
     def stamp(self, now_ns: int) -> int:
         return now_ns - self._sequence * 2 * PERIOD_NS
@@ -151,6 +157,18 @@ class HasNoUnit(Wind):
     unit = ""
 
 
+class HasAPeriodThatIsNoCount(Wind):
+    def __init__(self, config: SensorConfig, context: SensorContext) -> None:
+        super().__init__(config, context)
+        self.spec = dataclasses.replace(self.spec, period_ns=0.1 * 1e9)
+
+
+class HasAnotherModality(Wind):
+    def __init__(self, config: SensorConfig, context: SensorContext) -> None:
+        super().__init__(config, context)
+        self.spec = dataclasses.replace(self.spec, modality="vision")
+
+
 class OpensOnce(Wind):
     has_closed = False
 
@@ -200,6 +218,10 @@ BAD: dict[Callable[..., Any], tuple[str, str]] = {
     Rebinds: ("readings_are_whole", "2 of 2 elements are never written: write all of `out`, in place"),
     HasNan: ("readings_are_whole", "NaN or infinity: return None, or raise SensorError"),
     Blocks: ("a_bounded_read_returns", r"read_into has not returned .*test_bad_plugins.py:\d+\): wait a few"),
+    Leaves: (
+        "readings_are_whole",
+        r"read_into raised SystemExit: no device .* raise SensorError for",
+    ),
     GoesBack: ("stamps_and_counts_only_grow", "captured_ns went back by 0.* s: deliver readings in order"),
     FromTheFuture: ("stamps_and_counts_only_grow", "does not hold .*: stamp with context.clock"),
     LeaksAThread: (
@@ -212,6 +234,8 @@ BAD: dict[Callable[..., Any], tuple[str, str]] = {
     NeverStops: ("rate_is_as_claimed", "readings are due at one time, .*: return None until the next one"),
     ChangesItsSpec: ("spec_never_changes", r"open\(\) changed the spec, .*: know it before"),
     HasNoUnit: ("spec_is_known_before_open", r"observes is .*: give \(quantity, unit\), .* unit '1'"),
+    HasAPeriodThatIsNoCount: ("spec_is_known_before_open", "period_ns is 100000000.0: give a whole number"),
+    HasAnotherModality: ("spec_is_known_before_open", "modality is 'vision': give one of physical, temporal"),
     OpensOnce: ("it_opens_again_after_close", r"does not open again .*device busy.*free in close\(\)"),
     ClosesOnce: ("closing_is_safe", r"close raised RuntimeError: not open .* twice, and before open"),
     ReadsWhileClosed: ("reading_while_closed_raises", "did not raise SensorError: raise SensorError while"),

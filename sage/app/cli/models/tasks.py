@@ -24,55 +24,60 @@ def tasks(
     from sage.app.config.names import check_name
     from sage.app.config.registry import plugins
     from sage.app.terminal.errors import UserError, nearest
-    from sage.errors import SageError
-    from sage.hrm_core.tasks.catalogue import task_kind
+    from sage.hrm_core.tasks.catalogue import kind_or_problem
 
     origins = {kind: plugin.origin for kind, plugin in plugins("tasks").items()}
     if name is not None and name not in origins:
         check_name("task", name)
         raise UserError(f"tasks {name}: no such task: {nearest(name, origins)}")
-    try:
-        kinds = [task_kind(each) for each in ([name] if name else origins)]
-    except SageError as error:
-        raise UserError(f"tasks: {error}") from error
+    kinds = {each: kind_or_problem(each) for each in ([name] if name else origins)}
+    if name is not None and isinstance(kinds[name], str):
+        raise UserError(f"tasks: {kinds[name]}")
     if json_output:
-        typer.echo(json.dumps([_plain(kind, origins[kind.name]) for kind in kinds]))
+        plain = [_plain(each, kind, origins[each]) for each, kind in kinds.items()]
+        typer.echo(json.dumps(plain, default=str))
     elif name is not None:
-        typer.echo(_at_length(kinds[0], origins[name]))
+        typer.echo(_at_length(name, kinds[name], origins[name]))
     else:
         typer.echo("\n".join(_in_short(kinds)))
 
 
-def _in_short(kinds: list[TaskKind]) -> list[str]:
-    width = max(len(kind.name) for kind in kinds)
+def _in_short(kinds: dict[str, TaskKind | str]) -> list[str]:
+    """A task that cannot be used is a line with the reason."""
+    width = max(map(len, kinds))
     lines = []
-    for kind in kinds:
+    for name, kind in kinds.items():
+        if isinstance(kind, str):
+            lines.append(f"{name:<{width}}  {kind}")
+            continue
         options = ", ".join(f"{key}={_shown(value)}" for key, value in _defaults(kind).items())
         searchable = " (searchable)" if kind.is_searchable else ""
-        lines += [f"{kind.name:<{width}}  {kind.about}{searchable}", f"{'':<{width}}  {options}"]
+        lines += [f"{name:<{width}}  {kind.about}{searchable}", f"{'':<{width}}  {options}"]
     return lines
 
 
-def _at_length(kind: TaskKind, origin: str) -> str:
+def _at_length(name: str, kind: Any, origin: str) -> str:
     """The options one a line, then the words of the config itself."""
     import inspect
 
     defaults = _defaults(kind)
     width = max(map(len, defaults), default=0)
-    lines = [f"{kind.name}: {kind.about} ({origin})"]
+    lines = [f"{name}: {kind.about} ({origin})"]
     lines += ["searchable: `sage solve --search` applies"] if kind.is_searchable else []
     lines += [""]
     lines += [f"  {key:<{width}}  {_shown(value)}" for key, value in defaults.items()]
     return "\n".join([*lines, "", inspect.getdoc(kind.config) or ""]).rstrip()
 
 
-def _plain(kind: TaskKind, origin: str) -> dict[str, Any]:
+def _plain(name: str, kind: TaskKind | str, origin: str) -> dict[str, Any]:
+    """about: of a task that cannot be used, the reason."""
     return {
-        "name": kind.name,
-        "about": kind.about,
+        "name": name,
+        "about": kind if isinstance(kind, str) else kind.about,
         "origin": origin,
-        "options": _defaults(kind),
-        "is_searchable": kind.is_searchable,
+        "is_usable": not isinstance(kind, str),
+        "options": {} if isinstance(kind, str) else _defaults(kind),
+        "is_searchable": not isinstance(kind, str) and kind.is_searchable,
     }
 
 
@@ -90,4 +95,4 @@ def _defaults(kind: TaskKind) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     import json
 
-    return json.dumps(value)
+    return json.dumps(value, default=str)

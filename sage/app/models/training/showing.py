@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 def list_recipes() -> str:
     """What can be trained."""
     from sage.app.config.yaml_file import read_yaml
-    from sage.hrm_core.tasks.catalogue import targets, task_kind
+    from sage.hrm_core.tasks.catalogue import kind_or_problem, targets
 
     about = {name: str(read_yaml(path).data.get("about", "")) for name, path in shipped_recipes().items()}
-    kinds = {name: task_kind(name).about for name in targets()}
+    found = {name: kind_or_problem(name) for name in targets()}
+    kinds = {name: kind if isinstance(kind, str) else kind.about for name, kind in found.items()}
     width = max(map(len, (*about, *kinds, "")))
     lines = ["Usage: sage train TASK [options]; see sage train --help", "", "Recipes:"]
     lines += [f"  {name:<{width}}  {line}" for name, line in about.items()]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import PLUGIN_ERRORS, InputError
 from sage.sensors.contract import (
     Action,
     Effector,
@@ -27,6 +27,7 @@ from sage.sensors.contract import (
     SensorError,
     SensorSpec,
     SourceExhausted,
+    spec_of,
 )
 from sage.sensors.driver.supervision import OPEN_FACTOR
 from sage.sensors.environment import Counting, Environment, Resumable
@@ -122,7 +123,7 @@ class Instance:
             result = function(*args)
         except SourceExhausted:
             raise
-        except Exception as error:  # around a plug-in: raised to the driver, which counts and shows it
+        except PLUGIN_ERRORS as error:  # around a plug-in: raised to the driver, which counts and shows it
             self._fail(error)
             raise
         finally:
@@ -146,9 +147,9 @@ class Instance:
         if self.failure is not None:
             raise SensorError(f"{self._name}: in quarantine after a fault: {self.failure}")
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self.failure = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
-        with suppress(Exception):  # around a plug-in that has failed already
+        with suppress(*PLUGIN_ERRORS):  # around a plug-in that has failed already
             self.state = state_of(self.environment)
         self._close_failed()
 
@@ -156,7 +157,7 @@ class Instance:
         self.is_closed = True
         try:
             self.environment.close()
-        except Exception as closing:  # around a plug-in that has failed already
+        except PLUGIN_ERRORS as closing:  # around a plug-in that has failed already
             self.failure = f"{self.failure}; close: {type(closing).__name__}: {closing}"
 
 
@@ -307,8 +308,8 @@ def state_of(environment: Environment) -> dict[str, np.ndarray]:
 
 def specs_of(environment: Environment) -> tuple[tuple[SensorSpec, ...], tuple[EffectorSpec, ...]]:
     """Of its sensors and of its effectors. InputError where two have one name."""
-    sensors = tuple(sensor.spec for sensor in environment.sensors())
-    effectors = tuple(effector.spec for effector in environment.effectors())
+    sensors = tuple(spec_of(sensor, SensorSpec) for sensor in environment.sensors())
+    effectors = tuple(spec_of(effector, EffectorSpec) for effector in environment.effectors())
     names = [*(spec.name for spec in sensors), *(spec.name for spec in effectors)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

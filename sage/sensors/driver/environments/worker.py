@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.errors import DataError, InputError, SageError
+from sage.errors import PLUGIN_ERRORS, DataError, InputError, SageError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.shared.memory.identity import is_alive
 from sage.sensors.contract import Action, SensorContext, SensorError, SourceExhausted
@@ -120,7 +120,7 @@ class EnvironmentWorker:
         self._sent_secs = time.monotonic()
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     return str(error) if isinstance(error, SageError) else f"{type(error).__name__}: {error}"
 
 
@@ -153,7 +153,7 @@ def main() -> None:
         EnvironmentWorker(_make(plan), end).run()
     except LoopEnded:
         pass
-    except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
+    except PLUGIN_ERRORS as error:  # the top of a process: reported to the loop, which counts and shows it
         is_refused = isinstance(error, (InputError, DataError))
         with contextlib.suppress(OSError):  # the loop has ended
             end.send(wire.REFUSED if is_refused else wire.FAILED, body=_described(error).encode())
