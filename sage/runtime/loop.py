@@ -114,7 +114,7 @@ class Loop:
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._coherence_monitor = build_monitor(
-            config, self.layout.dims, inputs.clock, inputs.device, self._instruments.on_coherence
+            config, self.measurements.freedom, inputs.clock, inputs.device, self._instruments.on_coherence
         )
         self._salience = np.zeros(num)
         self._events: list[Event] = []
