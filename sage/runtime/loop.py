@@ -114,9 +114,10 @@ class Loop:
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._coherence_monitor = build_monitor(
-            config, self.layout.dims, inputs.clock, inputs.device, self._instruments.on_coherence
+            config, self.measurements.freedom, inputs.clock, inputs.device, self._instruments.on_coherence
         )
         self._salience = np.zeros(num)
+        self._rotated = 0  # source that was audited last without a suspicion
         self._events: list[Event] = []
         self._statuses = Statuses(self.layout.specs, self._emit)
         self._epoch_ns = self.clock.now_ns()
@@ -380,12 +381,12 @@ class Loop:
 
     def _audited(self, present: np.ndarray, trust: np.ndarray) -> int:
         """The source that the audit row masks: on odd ticks one of low trust, else the next in rotation."""
-        num = self.layout.num_sources
         if self.tick_count % 2:
             suspects = np.flatnonzero(present & (trust < SUSPECT_TRUST))
             if len(suspects):
                 return int(suspects[(self.tick_count // 2) % len(suspects)])
-        return self.tick_count % num
+        self._rotated = (self._rotated + 1) % self.layout.num_sources
+        return self._rotated
 
     def _note_readout(self, readout: Readout) -> None:
         if not readout.is_finite:

@@ -124,6 +124,19 @@ def test_every_source_is_sensed_attended_and_predicted(live):
         assert 0.5 < last.trust < 1
 
 
+def test_the_audit_reaches_every_source_beside_a_suspect(live):
+    run, _ = live(config(), 1)
+    num = run.loop.layout.num_sources
+    assert num % 2 == 0, "the case that a rotation by ticks misses"
+    trust = np.where(np.arange(num) == 3, 0.1, 0.9)
+    audited = []
+    for _ in range(4 * num):
+        run.loop.tick_count += 1
+        audited.append(run.loop._audited(np.ones(num, dtype=bool), trust))
+    assert set(audited) == set(range(num))
+    assert audited.count(3) > 2 * num
+
+
 def test_prediction_beats_persistence_on_a_smooth_world(live):
     _, recorder = live(config(), 400)
     sources = [

@@ -25,7 +25,7 @@ from sage.runtime.coherence.window import Ticks
 
 MAX_SIGNALS = 6
 MIN_PRESENT = 0.95
-#: Share of the tick rate: the band in which phases are compared.
+#: Share of the rate of the window's ticks: the band in which phases are compared.
 BAND = (0.02, 0.25)
 NO_NULL = Null(math.nan, math.nan, 0)
 
@@ -102,7 +102,8 @@ class _Window:
         for name, states in (("z_H", ticks.high), ("z_L", ticks.low)):
             yield "dim.pr", name, num, dimension.participation_ratio(states), NO_NULL
             signal = first_component(states)
-            yield "temporal.ac", name, num, timescales.autocorrelation_time(signal), NO_NULL
+            time_ticks = ticks.every_ticks * timescales.autocorrelation_time(signal)
+            yield "temporal.ac", name, num, time_ticks, NO_NULL
             yield self._complexity(name, signal)
 
     def _complexity(self, name: str, signal: np.ndarray) -> Figure:

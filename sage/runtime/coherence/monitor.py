@@ -35,7 +35,7 @@ CLOSE_SECS = 30.0
 
 class CoherenceMonitor:
     """num_ticks: collected ones of a window, at least 8.  every_ticks: of which one is collected.
-    dims: (N,) dimensions of each source.
+    dims: (N,) degrees of freedom of each source's NIS.
     on_rows: called on the loop's thread, from `collect` or `close`.
 
     is_inline: measure on the caller's thread.  num_skipped: windows that came while one was measured.
@@ -54,7 +54,7 @@ class CoherenceMonitor:
         is_inline: bool,
         every_ticks: int = 1,
     ) -> None:
-        self._window = TickWindow(num_ticks, dims, num_features, device)
+        self._window = TickWindow(num_ticks, dims, num_features, device, every_ticks)
         self._on_rows = on_rows
         self._num_surrogates = num_surrogates
         self._seed = seed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 #: Of the estimators and their nulls; it rises when a change alters their values.
-ESTIMATOR = "coherence/1"
+ESTIMATOR = "coherence/2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

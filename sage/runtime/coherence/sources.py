@@ -12,7 +12,7 @@ import numpy as np
 
 
 def cross_error(nis: np.ndarray) -> float:
-    """Mean leave-one-out NIS per dimension: 1 when the sources agree given their stated uncertainty.
+    """Mean leave-one-out NIS per degree of freedom: 1 when the sources agree given their stated uncertainty.
 
     nis: any shape, NaN where nothing was judged.  A bias b of one source adds b' S^-1 b / m to its own.
     """
@@ -24,8 +24,8 @@ def cross_error_deviation(nis: np.ndarray, dims: np.ndarray) -> float:
     """Standard deviation of `cross_error` where every stated uncertainty is right and time steps are
     independent.
 
-    nis: (T, N) per dimension, NaN where not judged.  dims: (N,) dimensions of each source.  The k sources of
-    one tick share their estimates: their sum has k - 1 free parts of k (exact for equal variances).
+    nis: (T, N) per degree of freedom, NaN where not judged.  dims: (N,) degrees of freedom.  The k sources
+    of one tick share their estimates: their sum has k - 1 free parts of k (exact for equal variances).
     """
     is_judged = ~np.isnan(nis)
     num = is_judged.sum(axis=1)

@@ -10,12 +10,14 @@ import torch
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ticks:
-    """T consecutive ticks, oldest first.
+    """T ticks at equal distances, oldest first.
 
-    states: (T, N, D) of the sources.  present: (T, N).  nis: (T, N) per dimension, NaN where no reading was
-    judged.  error, persistence: (T,) sums of squared errors of the prediction and of "nothing changes".
-    trust: (N,) at the end.  dims: (N,) dimensions of each source's reading.
-    high, low: (T, D) means over tokens of z_H and z_L.  rate_hz: ticks a second.
+    states: (T, N, D) of the sources.  present: (T, N).  nis: (T, N) per degree of freedom, NaN where no
+    reading was judged.  error, persistence: (T,) sums of squared errors of the prediction and of "nothing
+    changes".
+    trust: (N,) at the end.  dims: (N,) degrees of freedom of each source's NIS.
+    high, low: (T, D) means over tokens of z_H and z_L.  rate_hz: of these, a second.  every_ticks: of
+    the loop's ticks, of which one is here.
     """
 
     tick: int
@@ -30,16 +32,25 @@ class Ticks:
     dims: np.ndarray
     high: np.ndarray
     low: np.ndarray
+    every_ticks: int = 1
 
 
 class TickWindow:
-    """`num_ticks` ticks of N sources with dims (N,) and D features.
+    """`num_ticks` ticks of N sources with dims (N,) as in Ticks, and D features, one in every_ticks.
 
     `add` copies; it allocates nothing and waits for no device.
     """
 
-    def __init__(self, num_ticks: int, dims: np.ndarray, num_features: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        num_ticks: int,
+        dims: np.ndarray,
+        num_features: int,
+        device: torch.device,
+        every_ticks: int = 1,
+    ) -> None:
         num_sources = len(dims)
+        self._every_ticks = every_ticks
         self._dims = dims.astype(np.int64)
         self._states = np.zeros((num_ticks, num_sources, num_features), dtype=np.float32)
         self._present = np.zeros((num_ticks, num_sources), dtype=bool)
@@ -100,4 +111,5 @@ class TickWindow:
             dims=self._dims,
             high=levels[:, 0],
             low=levels[:, 1],
+            every_ticks=self._every_ticks,
         )

@@ -5,7 +5,9 @@ Invariant: a candidate that is not finite, or no better by the interval, is not 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -115,17 +117,40 @@ def paired_gain(
     generator = np.random.default_rng(seed)
     index = generator.integers(0, len(of_before), (NUM_BOOTSTRAPS, len(of_before)))
     sums_before, sums_after = of_before[index].sum(axis=1), of_after[index].sum(axis=1)
-    gains = 1 - sums_after / np.maximum(sums_before, 1e-12)
-    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(1 - after.sum() / max(before.sum(), 1e-12)), float(low), float(high)
+    low, high = _interval(1 - sums_after / np.maximum(sums_before, 1e-12), len(of_before))
+    return float(1 - after.sum() / max(before.sum(), 1e-12)), low, high
 
 
 def paired_difference(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
     """Mean of after - before, and the bounds of its interval over resampled puzzles."""
     differences = after - before
     index = np.random.default_rng(seed).integers(0, len(differences), (NUM_BOOTSTRAPS, len(differences)))
-    low, high = np.quantile(differences[index].mean(axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(differences.mean()), float(low), float(high)
+    low, high = _interval(differences[index].mean(axis=1), len(differences))
+    return float(differences.mean()), low, high
+
+
+def _interval(resampled: np.ndarray, num: int) -> tuple[float, float]:
+    """Bounds by resampled figures of `num` independent values; NaN for one, of which nothing follows."""
+    if num < 2:
+        return NAN, NAN
+    low, high = np.quantile(resampled, _tails(num))
+    return float(low), float(high)
+
+
+def _tails(num: int) -> list[float]:
+    """The lower and upper quantile of bootstrap means that bound the interval, of `num` independent values.
+
+    Resampled means of few values vary too little: with plain quantiles the interval of 4 blocks is above 0 by
+    chance in one night in seven, not in twenty. The expanded percentile interval (Hesterberg 2015, What
+    Teachers Should Know About the Bootstrap) has the width of Student's t, whose quantile is that of
+    Abramowitz and Stegun, 26.7.5.
+    """
+    normal, free = NormalDist(), num - 1
+    z = normal.inv_cdf((1 + CONFIDENCE) / 2)
+    student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    student += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
+    tail = normal.cdf(-student * math.sqrt(num / free))
+    return [tail, 1 - tail]
 
 
 def mean_of(values: np.ndarray) -> float:

@@ -63,6 +63,11 @@ class Measurements:
         slowest_hz = min(config.tick.rate_hz, config.tick.rest_rate_hz, config.tick.dream_rate_hz)
         self._groups = [_Group(each, index, drivers, rules, round(1e9 / slowest_hz)) for each in planned]
         self.groups = [each.form for each in self._groups]
+        #: (N,) degrees of freedom of each source's surprise: in a group the numbers of a reading. That of the
+        #: base form is chi-squared with one, whatever the size of a reading.
+        self.freedom = np.ones(len(drivers), dtype=np.int64)
+        for group in self._groups:
+            self.freedom[group.indices] = [len(member.channels) for member in group.form.plan.members]
         self._config = config.trust
         self._latest = latest
         self._emit = emit

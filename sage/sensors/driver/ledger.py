@@ -32,7 +32,8 @@ class Verdict(Enum):
 class Ledger:
     """Counts of one source. Hold `lock` to judge and publish, so that readings are judged one at a time.
 
-    after_sequence: the last sequence that was delivered before this ledger was made.
+    after_sequence: the last sequence that was delivered before this ledger was made.  period_ns: of the
+    source.
     """
 
     def __init__(self, spec: SensorSpec, *, max_age_ns: int, stale_ns: int, after_sequence: int = -1) -> None:
@@ -46,6 +47,7 @@ class Ledger:
         self.last: Reading | None = None
         #: The loop's trust in the source, 0..1, written into records: the least trusted are dropped first.
         self.trust = 1.0
+        self.period_ns = spec.period_ns
         self._name = spec.name
         self._max_age_ns = max_age_ns
         self._stale_ns = max(stale_ns, FLOOD_FACTOR * spec.period_ns)

@@ -96,7 +96,7 @@ class SensorDriver:
     is raised here.
 
     mode: as SensorConfig.driver, which it overrides; an environment's config has none: "auto".
-    max_per_poll: readings that one inline poll delivers at most.
+    max_per_poll: readings that one inline poll may deliver at least, see PollLimit.
     isolation: for a sensor in a process of its own; `focus` is then the shared mailbox that it publishes to.
     calibrations: where a sensor's calibration is kept; without it none is restored.
     """
@@ -342,7 +342,8 @@ class SensorDriver:
             return self._isolation.engine(self._ledger, self._outlet, hang_ns=self._hang_ns)
         delivery = Delivery(self._spec, self._ledger, self._outlet, self._clock)
         if self.is_inline:
-            return InlineEngine(self._obtain, delivery, max_per_poll=self._max_per_poll)
+            period_ns, most = self._spec.period_ns, self._max_per_poll
+            return InlineEngine(self._obtain, delivery, max_per_poll=most, period_ns=period_ns)
         worker = SensorWorker(self._obtain, delivery, name=self._spec.name, period_ns=self._spec.period_ns)
         return ThreadEngine(worker, hang_ns=self._hang_ns)
 

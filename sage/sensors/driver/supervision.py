@@ -12,7 +12,7 @@ from typing import Protocol
 from sage.errors import PLUGIN_ERRORS, DataError, InputError
 from sage.sensors.contract import Sensor, SensorError, SourceExhausted
 from sage.sensors.driver.delivery import Delivery, Outlet
-from sage.sensors.driver.ledger import Ledger
+from sage.sensors.driver.ledger import FLOOD_FACTOR, Ledger
 from sage.sensors.driver.worker import SensorWorker, close_quietly
 
 #: Opening a device may take this many times as long as reading it before it counts as hung.
@@ -61,15 +61,35 @@ class EngineMaker(Protocol):
         ...
 
 
-class InlineEngine:
-    """Reads all readings that are due, `max_per_poll` at most, so that a source that is late cannot block a
-    tick.
+class PollLimit:
+    """How many readings one poll takes, so that a source that is late cannot block a tick: `least`, or as
+    many as the limit on floods admits in the time since the last poll, so that a fast source does not fall
+    behind slow ticks.
     """
 
-    def __init__(self, obtain: Callable[[], Sensor], delivery: Delivery, *, max_per_poll: int) -> None:
+    def __init__(self, least: int, period_ns: int) -> None:
+        self._least = least
+        self._period_ns = period_ns
+        self._polled_ns: int | None = None
+
+    def at(self, now_ns: int) -> int:
+        """Of a poll now; one call a poll."""
+        elapsed_ns = 0 if self._polled_ns is None else now_ns - self._polled_ns
+        self._polled_ns = now_ns
+        return max(self._least, FLOOD_FACTOR * elapsed_ns // self._period_ns)
+
+
+class InlineEngine:
+    """Reads all readings that are due, within `PollLimit`.  max_per_poll: its least.  period_ns: of the
+    source.
+    """
+
+    def __init__(
+        self, obtain: Callable[[], Sensor], delivery: Delivery, *, max_per_poll: int, period_ns: int
+    ) -> None:
         self._obtain = obtain
         self._delivery = delivery
-        self._max_per_poll = max_per_poll
+        self._limit = PollLimit(max_per_poll, period_ns)
         self._sensor: Sensor | None = None
         self.is_open = False
 
@@ -87,7 +107,7 @@ class InlineEngine:
         assert self._sensor is not None
         deliver_next, sensor = self._delivery.deliver_next, self._sensor
         try:
-            for _ in range(self._max_per_poll):
+            for _ in range(self._limit.at(now_ns)):
                 if deliver_next(sensor) is None:
                     return
         except (SourceExhausted, SensorError, InputError, DataError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from typing import Any
@@ -86,6 +87,15 @@ def test_a_window_without_any_variation_is_undefined_and_raises_nothing() -> Non
     )
     for row in measure(flat, num_surrogates=9):
         assert math.isnan(row.value) or (row.metric == "agreement" and row.value == 0), row
+
+
+def test_the_autocorrelation_time_is_in_ticks_of_the_loop_also_where_few_are_collected() -> None:
+    states = np.cumsum(np.random.default_rng(0).standard_normal((64, NUM_FEATURES)), axis=0)
+    every = dataclasses.replace(make_ticks(), high=states)
+    few = dataclasses.replace(every, every_ticks=4)
+    one, four = (by_name(measure(ticks, num_surrogates=2))["temporal.ac", "z_H"] for ticks in (every, few))
+    assert one.value > 1
+    assert four.value == pytest.approx(4 * one.value)
 
 
 def test_the_first_component_follows_the_largest_variance() -> None:
@@ -208,6 +218,7 @@ def test_one_tick_in_four_is_collected_and_measured_once_a_window(monkeypatch: p
     assert [each.tick for each in measured] == [128, 256]
     assert [len(each.states) for each in measured] == [32, 32]
     assert measured[0].rate_hz == pytest.approx(5.0)
+    assert measured[0].every_ticks == 4
     shipped = load_config("default").coherence
     assert shipped.window_ticks
     assert shipped.every_ticks == 4
@@ -292,6 +303,20 @@ def test_a_loop_measures_its_windows_and_its_ticks_stay_the_same(settings, start
         digests.append([run.loop.tick().facts.digest() for _ in range(70)])
         assert {row.tick for row in listener.rows} == ({32, 64} if window else set())
     assert digests[0] == digests[1]
+
+
+def test_the_cross_error_of_large_readings_has_the_spread_of_their_surprise(settings, start) -> None:
+    """The surprise of a source is chi-squared with one degree of freedom, however many numbers it reads."""
+    sensors = [
+        {"kind": "synthetic", "name": f"s{index}", "shape": [16], "latent_size": 2, "seed": index}
+        for index in range(3)
+    ]
+    listener, coherence = _Listener(), {"window_ticks": 32, "num_surrogates": 9}
+    made = settings(sensors=sensors, practice={"enabled": False}, coherence=coherence)
+    start(made, instruments=(listener,)).loop.run(num_ticks=160)
+    row = by_name(tuple(row for row in listener.rows if row.tick == 160))["pred.xerr", "sources"]
+    assert row.num == 32 * 3
+    assert row.null_std == pytest.approx(math.sqrt(2.0 * 3 / 2 / row.num))
 
 
 @pytest.mark.parametrize("window", [1, 31, -1])

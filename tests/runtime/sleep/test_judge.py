@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from sage.runtime.report import SleepOutcome
-from sage.runtime.sleep.judge import judge, paired_gain
+from sage.runtime.sleep.judge import judge, paired_difference, paired_gain
 
 
 def test_equal_losses_are_undecided():
@@ -32,6 +34,24 @@ def test_an_interval_holds_its_90_percent():
         _, low, high = paired_gain(before, 0.8 * before + generator.normal(0, 0.2, 40), draw)
         num_held += low <= 0.2 <= high
     assert 165 <= num_held <= 193
+
+
+@pytest.mark.parametrize("num", [4, 6, 60])
+def test_few_blocks_without_a_gain_are_accepted_no_more_often_than_many(num: int) -> None:
+    """One in twenty by chance; plain quantiles of the resampled gains accept one in seven of 4 blocks."""
+    generator, num_accepted = np.random.default_rng(1), 0
+    for draw in range(300):
+        before = generator.gamma(4.0, 1.0, num)
+        _, low, _ = paired_gain(before, before * generator.normal(1.0, 0.1, num), draw)
+        num_accepted += low > 0
+    assert num_accepted <= 0.1 * 300
+
+
+def test_one_puzzle_decides_nothing() -> None:
+    gain, low, high = paired_difference(np.ones(1), np.zeros(1), 0)
+    assert gain == -1.0
+    assert math.isnan(low)
+    assert math.isnan(high)
 
 
 def test_worse_is_rolled_back_and_a_toss_up_undecided():

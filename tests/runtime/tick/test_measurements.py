@@ -192,6 +192,15 @@ def test_readings_count_without_attention(start: Start, settings: Settings) -> N
     assert min(run.loop.measurements.groups[0].trust[:5]) > 0.82  # 0.81 without evidence
 
 
+def test_surprise_has_the_degrees_of_freedom_of_readings_in_groups_alone(
+    start: Start, settings: Settings
+) -> None:
+    run, _ = started(start, config(settings, {**sensor("a"), "name": "f", "shape": [4]}))
+    names = [spec.name for spec in run.loop.layout.specs]
+    found = dict(zip(names, run.loop.measurements.freedom.tolist()))
+    assert found == {**dict.fromkeys(NAMES, 2), "f": 1, "recall": 1, "p": 1}
+
+
 def test_a_run_without_groups_has_the_base_form_alone(start: Start, settings: Settings) -> None:
     run, _ = started(start, config(settings, measurements=[]))
     assert run.loop.measurements.in_use(run.loop.trust) is run.loop.trust

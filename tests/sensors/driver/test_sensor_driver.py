@@ -53,6 +53,31 @@ def test_one_poll_takes_no_more_than_its_share(synthetic: Callable[..., Any]) ->
     assert [rig.driver.poll(rig.clock.now_ns()) for _ in range(6)] == [5, 5, 5, 5, 1, 0]
 
 
+@pytest.mark.parametrize(("rate_hz", "tick_secs"), [(1000, 0.05), (100, 1.0), (0.5, 0.05)])
+def test_a_fast_source_does_not_fall_behind_in_slow_ticks(
+    new_rig: Callable[..., Any], clock: ManualClock, context: SensorContext, rate_hz: float, tick_secs: float
+) -> None:
+    config = SyntheticConfig(rate_hz=rate_hz)
+    rig = new_rig(lambda: SyntheticSensor(config, context))
+    for _ in range(200):
+        clock.advance(round(tick_secs * 1e9))
+        rig.driver.poll(clock.now_ns())
+        age_ns = clock.now_ns() - rig.driver.statistics().captured_ns
+        assert age_ns <= max(tick_secs, 1 / rate_hz) * 1e9
+    assert rig.driver.statistics().num_late == 0
+    assert rig.driver.statistics().num_readings == int(200 * tick_secs * rate_hz) + 1
+
+
+def test_a_poll_takes_what_came_since_the_one_before(
+    synthetic: Callable[..., Any], clock: ManualClock
+) -> None:
+    rig = synthetic(max_per_poll=1)
+    rig.driver.poll(clock.now_ns())
+    clock.advance(1_000_000_000)
+    assert rig.driver.poll(clock.now_ns()) == 10
+    assert rig.driver.poll(clock.now_ns()) == 0
+
+
 def test_each_restart_is_a_fresh_instance_and_the_old_one_is_closed(
     new_rig: Callable[..., Any], clock: ManualClock
 ) -> None:

@@ -30,10 +30,10 @@ from sage.sensors.driver.environments.plan import EnvironmentPlan
 from sage.sensors.driver.environments.process import END_SECS, EnvironmentProcess
 from sage.sensors.driver.isolation.engine import START_SECS
 from sage.sensors.driver.ledger import Ledger
-from sage.sensors.driver.supervision import Ending, Engine
+from sage.sensors.driver.supervision import Ending, Engine, PollLimit
 
-#: Readings that one poll delivers, so that an environment that is late cannot block a tick.
-MAX_PER_POLL = 32
+#: Readings that one poll may deliver at least (PollLimit).
+LEAST_PER_POLL = 32
 
 
 class EnvironmentIsolation:
@@ -111,6 +111,7 @@ class SensorEngine:
         self._index = index
         self._ledger = ledger
         self._outlet = outlet
+        self._limit = PollLimit(LEAST_PER_POLL, ledger.period_ns)
         self._process: EnvironmentProcess | None = None
         self._delivery: Delivery | None = None
 
@@ -134,7 +135,7 @@ class SensorEngine:
         assert delivery is not None
         inbox = _Inbox(process, self._index, self._isolation.sensor_specs[self._index])
         try:
-            for _ in range(MAX_PER_POLL):
+            for _ in range(self._limit.at(now_ns)):
                 if delivery.deliver_next(inbox) is None:
                     break
         except SourceExhausted:

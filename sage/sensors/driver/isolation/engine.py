@@ -27,7 +27,7 @@ from sage.sensors.driver.delivery import Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
 from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, REFUSED, Counts, SensorStatus
 from sage.sensors.driver.ledger import Ledger
-from sage.sensors.driver.supervision import OPEN_FACTOR, SensorHung
+from sage.sensors.driver.supervision import OPEN_FACTOR, PollLimit, SensorHung
 
 if TYPE_CHECKING:
     from sage.mailbox.contract import Peripheral
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 #: Starting an interpreter and importing a driver's libraries comes on top of opening the device.
 START_SECS = 30.0
-#: Records that one poll takes over, so that a source that is late cannot block a tick.
-MAX_PER_POLL = 64
+#: Records that one poll may take over at least (PollLimit), and that it takes at a time.
+RECORDS_AT_ONCE = 64
 #: Of a process's stderr: what is kept, how many lines an error has, and how long to wait for the rest of it
 #: when the process is ending: its end closes the stream, so that the wait is short.
 MAX_OUTPUT_BYTES = 4096
@@ -193,6 +193,7 @@ class ProcessEngine:
         self._peripheral = peripheral
         self._producer = producer
         self._hang_ns = hang_ns
+        self._limit = PollLimit(RECORDS_AT_ONCE, ledger.period_ns)
         self._subscription: SharedSubscription | None = None
         self._status: SensorStatus | None = None
         self._process: SensorProcess | None = None
@@ -228,14 +229,15 @@ class ProcessEngine:
         has_ended = not process.is_alive
         state = status.state
         status.trust = self._ledger.trust
-        num_taken = self._take_records()
+        most = self._limit.at(now_ns)
+        num_taken = self._take_records(most)
         self._take_counts(status.counts)
         if state == REFUSED:
             raise InputError(status.error)
         if state == FAILED:
             raise SensorError(process.with_output(status.error))
         if state == EXHAUSTED:
-            if num_taken < MAX_PER_POLL:
+            if num_taken < most:
                 raise SourceExhausted("end of the recording")
             return
         if has_ended:
@@ -249,15 +251,26 @@ class ProcessEngine:
             self._take_counts(status.counts)
             status.unlink()
         if self._subscription is not None:
-            self._take_records()
+            self._take_records(RECORDS_AT_ONCE)
             self._subscription.close()
             self._subscription = None
         return process if process is not None and process.is_alive else None
 
-    def _take_records(self) -> int:
-        """Pass its records on to the run's mailbox, and count its readings."""
+    def _take_records(self, most: int) -> int:
+        """Pass its records on to the run's mailbox, and count its readings. Fewer than `most` are all that
+        there were.
+        """
+        num_taken = 0
+        while num_taken < most:
+            num = self._take_some()
+            num_taken += num
+            if num < RECORDS_AT_ONCE:
+                break
+        return num_taken
+
+    def _take_some(self) -> int:
         assert self._subscription is not None
-        batch = self._subscription.try_pop_many(MAX_PER_POLL)
+        batch = self._subscription.try_pop_many(RECORDS_AT_ONCE)
         ledger = self._ledger
         ledger.num_dropped += batch.lost
         if not len(batch):
