@@ -123,6 +123,8 @@ class Injector:
             if fault in OF_SESSION:
                 if any(each.text == OF_SESSION[fault] for each in self._active):
                     raise UserError(f"{fault}: it is injected already: wait until it ends")
+                if (fault, "") in made:
+                    raise UserError(f"{fault}: it is given twice: give a fault of the session once")
                 made.append((fault, ""))
             elif fault in OF_SOURCE:
                 if not left:

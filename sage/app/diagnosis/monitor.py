@@ -131,9 +131,10 @@ class DiagnosisMonitor:
             if self._namer is None:
                 self._namer = self._make_namer()
             return self._namer.name(present)
-        except SageError as error:
-            self._problem = str(error)
-            log.error("diagnosis: no cause is named", error=str(error))
+        except Exception as error:  # the top of a worker: the session goes on without a cause
+            text = str(error) if isinstance(error, SageError) else repr(error)
+            self._problem = " ".join(text.split())[:200]
+            log.error("diagnosis: no cause is named", error=self._problem)
             return None
 
     def _deliver(self) -> None:

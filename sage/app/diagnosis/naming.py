@@ -7,14 +7,16 @@ and that is counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
 from sage.app.diagnosis.causes import Cause, CauseGraph
 from sage.hrm_core.tasks.diagnosis.config import MOST_FAULTS
-from sage.hrm_core.tasks.diagnosis.graphs import Graphs, as_members
+from sage.hrm_core.tasks.diagnosis.graphs import Graphs
 from sage.hrm_core.tasks.diagnosis.task import DiagnosisTask
 
 #: Causes and symptoms of a puzzle, at least where the graph has so many: as in training.
@@ -118,15 +120,38 @@ def _as_graphs(
 
 
 def _solved(graphs: Graphs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `DiagnosisTask.solved` of one graph, without the compiler: it would hold up the loop for seconds,
-    and a live graph takes the interpreter a few milliseconds.
+    """As `DiagnosisTask.solved` of one graph, of any size: the task's sets have 64 members at most, and its
+    compiler would hold up the loop for seconds.
     """
-    from sage.hrm_core.tasks.diagnosis import kernel
+    present = frozenset(np.flatnonzero(graphs.present[0]).tolist())
+    all_causes = enumerate(frozenset(np.flatnonzero(row).tolist()) for row in graphs.edges[0])
+    causes = {number: symptoms for number, symptoms in all_causes if symptoms and symptoms <= present}
+    found: list[tuple[int, ...]] = []
+    size = -1
+    while not found and size < MOST_FAULTS:
+        size += 1
+        found = list(islice(_covers(causes, present, size, frozenset()), 2))
+    named = np.zeros((1, graphs.edges.shape[1]), bool)
+    named[0, list(found[0] if found else ())] = True
+    return named, np.array([size if found else -1]), np.array([len(found)])
 
-    causes, present = graphs.sets()
-    found = np.zeros(1, np.int64)
-    sizes = kernel.smallest_sets.plain(causes, present, MOST_FAULTS, found)
-    return as_members(found, causes.shape[1]), sizes[:, 0], sizes[:, 1]
+
+def _covers(
+    causes: Mapping[int, frozenset[int]], left: frozenset[int], size: int, barred: frozenset[int]
+) -> Iterator[tuple[int, ...]]:
+    """Sets of `size` causes with all symptoms that are left, each set once: the first symptom is explained by
+    each of its causes in turn, and one that was tried is not used any more.
+    """
+    if not left or not size:
+        if not left and not size:
+            yield ()
+        return
+    first = min(left)
+    for number, symptoms in causes.items():
+        if first in symptoms and number not in barred:
+            for others in _covers(causes, left - symptoms, size - 1, barred):
+                yield (number, *others)
+            barred |= {number}
 
 
 def load_answers(source: str) -> tuple[DiagnosisTask, Answers]:

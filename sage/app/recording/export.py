@@ -1,7 +1,7 @@
 """`sage recording export`: tables of a recording, as Parquet or CSV.
 
-Invariant: written in chunks, so memory does not grow with the length of the recording. Times are seconds
-since the run's start, and wall time in ns.
+Invariant: written in chunks, so memory does not grow with the length of the recording. A file is complete or
+not there. Times are seconds since the run's start, and wall time in ns.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from sage.app.recording.channels import COHERENCE_TOPIC, EVENT_TOPIC, SLEEP_TOPIC, TICK_TOPIC
 from sage.app.terminal.errors import UserError
+from sage.durable import replacing
 from sage.errors import SageError
 from sage.sensors.recordings.codec import FORM_KEY, SOURCE_KEY, SPEC_KEY, STATUS_FORM
 from sage.sensors.recordings.mcap_file import McapFile
@@ -29,6 +30,8 @@ _PARTS = {
     "learning": ("loss", "weights_version"),
 }
 _EVENT = ("kind", "name", "message", "tick")
+#: Of a source's name in the name of its file.
+_MAX_NAME_BYTES = 200
 Format = Literal["parquet", "csv"]
 Row = list[Any]
 
@@ -56,6 +59,10 @@ def export_recording(path: Path, out: Path, file_format: Format) -> tuple[Path, 
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"{out}: {reason}: give a folder that can be written") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: a message cannot be exported ({error}): run `sage recording check {path}`"
+        ) from error
 
 
 class _Table(ABC):
@@ -80,8 +87,9 @@ class _Readings(_Table):
         num = 1
         for size in spec["tensor"]["shape"]:
             num *= int(size)
-        names = list(spec["channels"]) or [f"c{index}" for index in range(num)]
-        kind = "int64" if spec["tensor"]["dtype"].startswith(("int", "uint")) else "float64"
+        names = _distinct(list(spec["channels"]) or [f"c{index}" for index in range(num)], _READING)
+        dtype = spec["tensor"]["dtype"]
+        kind = "int64" if dtype.startswith(("int", "uint")) else "bool" if dtype == "bool" else "float64"
         values = {name: kind for name in names} if form == "values" else {"num_bytes": "int64"}
         whole = ("captured_ns", "received_ns", "sequence")
         heads = {name: "int64" if name in whole else "float64" for name in _READING}
@@ -159,11 +167,10 @@ class _Plain(_Table):
 
 def _tables(file: McapFile) -> Iterator[tuple[str, list[str], _Table]]:
     """(name of the file, topics, table)."""
-    for channel in file.channels():
-        if SPEC_KEY in channel.metadata:
-            spec = json.loads(channel.metadata[SPEC_KEY])
-            name = channel.metadata[SOURCE_KEY].replace("/", "_")
-            yield f"source.{name}", [channel.topic], _Readings(spec, channel.metadata[FORM_KEY])
+    sources = [each for each in file.channels() if SPEC_KEY in each.metadata]
+    for channel, name in zip(sources, _distinct([_file_name(each.metadata[SOURCE_KEY]) for each in sources])):
+        spec = json.loads(channel.metadata[SPEC_KEY])
+        yield f"source.{name}", [channel.topic], _Readings(spec, channel.metadata[FORM_KEY])
     statuses = [each.topic for each in file.channels() if each.metadata.get(FORM_KEY) == STATUS_FORM]
     nights = {"outcome": "string", "reason": "string", "tick": "int64", "loss_before": "float64"}
     nights |= {name: "float64" for name in ("loss_after", "gain", "gain_low", "gain_high")}
@@ -177,19 +184,46 @@ def _tables(file: McapFile) -> Iterator[tuple[str, list[str], _Table]]:
     yield "status", statuses, _Status()
 
 
+def _file_name(source: str) -> str:
+    """A part of a file's name."""
+    return source.replace("/", "_").encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
+
+
+def _distinct(names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """The names, each that is taken, or that a name before it has, with a number: `quality_2`."""
+    found: list[str] = []
+    for name in names:
+        key, number = name, 1
+        while key in found or key in taken:
+            number += 1
+            key = f"{name}_{number}"
+        found.append(key)
+    return found
+
+
 def _write(target: Path, columns: dict[str, str], rows: Iterator[Row], file_format: Format) -> None:
-    if file_format == "csv":
-        with target.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(rows)
-        return
+    with replacing(target) as partial:
+        if file_format == "csv":
+            _write_csv(partial, columns, rows)
+        else:
+            _write_parquet(partial, columns, rows)
+
+
+def _write_csv(target: Path, columns: dict[str, str], rows: Iterator[Row]) -> None:
+    with target.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _write_parquet(target: Path, columns: dict[str, str], rows: Iterator[Row]) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise UserError("Parquet needs the package pyarrow: pip install 'sage-runtime[parquet]'") from error
-    kinds = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
+    kinds = {name: getattr(pa, name)() for name in ("int64", "float64", "string")}
+    kinds["bool"] = pa.bool_()
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
     with pq.ParquetWriter(target, schema) as writer:
         while chunk := [row for _, row in zip(range(_CHUNK_ROWS), rows)]:

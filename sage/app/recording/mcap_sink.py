@@ -62,18 +62,32 @@ class McapSink:
             self._number = max(earlier, default=0)
         self._channels: list[ChannelSpec] = []
         self._ids: list[int] = []
+        self._index_bytes = 0  # of schemas and channels, which are in a file's index again
         self._file = self._opened()
 
     def add_channel(self, channel: ChannelSpec) -> int:
         self._channels.append(channel)
         self._ids.append(self._file.register(channel))
+        self._index_bytes += len(json.dumps([channel.topic, channel.schema, channel.metadata]))
         return len(self._channels) - 1
+
+    def check_budget(self) -> None:
+        """UserError where the channels alone take so much of each file that too little is left for messages.
+        Call it with all channels and no message.
+        """
+        if self._max_bytes is None or self._room(self._max_bytes) - self._file.size >= CHUNK_BYTES:
+            return
+        least = NUM_FILES * (self._file.size + self._index_bytes + 3 * CHUNK_BYTES)
+        raise UserError(
+            f"--record-max-bytes {self._max_bytes}: the descriptions of {len(self._channels)} channels take"
+            f" {self._file.size:,} bytes of each of {NUM_FILES} files: give {least} or more"
+        )
 
     def wants(self, channel: int) -> bool:
         return True
 
     def write(self, channel: int, data: bytes, *, log_ns: int, publish_ns: int, sequence: int) -> None:
-        most = None if self._max_bytes is None else self._max_bytes // NUM_FILES - 2 * CHUNK_BYTES
+        most = None if self._max_bytes is None else self._room(self._max_bytes)
         if most is not None and self._file.size + len(data) >= most:
             self._file.finish({})
             self._file = self._opened()
@@ -83,6 +97,10 @@ class McapSink:
 
     def close(self, ending: dict[str, str]) -> None:
         self._file.finish(ending)
+
+    def _room(self, max_bytes: int) -> int:
+        """Of one file, before its last chunk and its index."""
+        return max_bytes // NUM_FILES - 2 * CHUNK_BYTES - self._index_bytes
 
     def _opened(self) -> _McapOutput:
         path = self._path

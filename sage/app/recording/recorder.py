@@ -43,7 +43,11 @@ class Recorder:
         self._feed.prepare(config, run, clock)
 
     def begin(self, start: SessionStart) -> Instrument:
-        return self._feed.begin(start)
+        """UserError for a file that cannot be written, and for a budget that the channels alone take."""
+        instrument = self._feed.begin(start)
+        assert self._sink is not None
+        self._sink.check_budget()
+        return instrument
 
     def notices(self) -> tuple[str, ...]:
         return self._feed.notices()

@@ -14,7 +14,7 @@ const by = (id) => document.getElementById(id);
 let models = [];
 let kind = "sudoku";
 let model = null;
-let solving = null;
+let solving = null;  // what cancels the request in progress
 const editor = new Editor(by("puzzle"), (cells) => { by("text").value = textOf(editor.board, cells); });
 
 function fail(place, error) {
@@ -52,6 +52,7 @@ function chooseKind(chosen) {
 
 function chooseModel(chosen, board = null, text = "") {
   model = chosen;
+  stopSolving();
   if (model) by("model").value = model.name;
   const parts = model ? [model.sizes ? `grids of ${model.sizes.map((side) => `${side} × ${side}`).join(" to ")}` : `${model.num_cells} cells`, `${model.num_parameters.toLocaleString("en")} weights`] : [];
   by("about").replaceChildren(...withCode(model ? `Task ${model.task}; ${parts.join(", ")}.` : NO_MODEL[kind]));
@@ -63,7 +64,6 @@ function chooseModel(chosen, board = null, text = "") {
   }
   by("arc-size").hidden = kind !== "arc";
   by("pairs").hidden = true;
-  by("solve").disabled = !model;
   for (const each of document.querySelectorAll(".searched")) each.hidden = !model?.is_searchable;
   clearAnswer();
   fail(by("fault"), null);
@@ -152,6 +152,7 @@ async function loadExample(name) {
     const seed = Math.floor(Math.random() * 1e6);
     const found = await ask(`/v1/examples?model=${encodeURIComponent(asked.name)}&kind=${encodeURIComponent(name)}&seed=${seed}`);
     if (asked !== model) return;
+    stopSolving();
     clearAnswer();
     by("text").value = found.puzzle;
     followText();
@@ -203,6 +204,15 @@ function showArcTask(task) {
   by("text").value = task.test[0].input.map((row) => row.join("")).join("\n");
 }
 
+// An answer that comes for another puzzle than the one on the page is not shown.
+function stopSolving() {
+  solving?.abort();
+  solving = null;
+  by("solve").disabled = !model;
+  by("cancel").hidden = true;
+  by("busy").textContent = "";
+}
+
 async function solve() {
   fail(by("fault"), null);
   if (!by("text").value.trim() && kind !== "cells") by("text").value = textOf(editor.board, editor.cells);
@@ -215,22 +225,21 @@ async function solve() {
   by("cancel").hidden = false;
   by("busy").textContent = "Solving …";
   clearAnswer();
-  solving = new AbortController();
+  const mine = solving = new AbortController();
   try {
-    const found = await ask("/v1/solve", asked, { signal: solving.signal });
+    const found = await ask("/v1/solve", asked, { signal: mine.signal });
+    if (solving !== mine) return;
     const tree = showSteps(by("answer"), found);
     by("tree").replaceChildren(...(tree ? [html("div", { class: "gap" }), tree] : []));
-    if (kind !== "cells" && kind !== "arc") {
+    if (kind !== "cells" && kind !== "arc" && by("text").value === asked.puzzle) {
       editor.show(found.steps.board, found.steps.puzzle);
       showBrushes();
     }
     if (matchMedia("(max-width: 860px)").matches) by("answer").scrollIntoView({ block: "start" });
   } catch (error) {
-    fail(by("fault"), error);
+    if (solving === mine) fail(by("fault"), error);
   } finally {
-    by("solve").disabled = !model;
-    by("cancel").hidden = true;
-    by("busy").textContent = "";
+    if (solving === mine) stopSolving();
   }
 }
 
@@ -256,6 +265,7 @@ by("solve").addEventListener("click", solve);
 by("cancel").addEventListener("click", () => solving?.abort());
 by("clear").addEventListener("click", () => {
   fail(by("fault"), null);
+  stopSolving();
   clearAnswer();
   by("pairs").hidden = true;
   showPuzzle(editor.board, null, "");

@@ -163,3 +163,12 @@ def test_this_machine_has_figures(tmp_path: Any) -> None:
     assert 0 <= machine.wait_share() <= 1
     assert machine.store_problem() == "disk full"
     assert isinstance(machine.has_room(), bool)
+
+
+def test_a_fault_of_the_session_is_injected_once_in_one_request() -> None:
+    bench = Bench()
+    for fault in ("starve", "disk"):
+        with pytest.raises(UserError, match=f"{fault}: it is given twice"):
+            bench.injector.start([fault, fault], [], 5)
+    assert bench.notes == []
+    assert not bench.burden.is_busy

@@ -9,9 +9,11 @@ import pytest
 
 from sage.app.diagnosis.causes import SourceAbout, build_graph, derived_from
 from sage.app.diagnosis.monitor import ENDED, NAMED, DiagnosisMonitor
-from sage.app.diagnosis.naming import Answers, Namer, load_answers
+from sage.app.diagnosis.naming import Answers, Namer, _solved, load_answers
 from sage.app.diagnosis.symptoms import SymptomMeter
 from sage.errors import InputError
+from sage.hrm_core.tasks.diagnosis.config import DiagnosisConfig
+from sage.hrm_core.tasks.diagnosis.graphs import draw_graphs
 from sage.hrm_core.tasks.diagnosis.task import DiagnosisTask
 from sage.runtime.report import (
     CoherenceFacts,
@@ -209,6 +211,43 @@ def test_many_symptoms_that_do_not_fit_the_model_are_left_to_the_exact_solver(
     many = namer.name(frozenset(f"s{i}: silent" for i in range(40)))
     assert many.is_too_large
     assert many.causes == ("all physical sources are without power",)
+
+
+def test_more_symptoms_than_a_machine_word_has_bits_are_all_explained(
+    hrm: tuple[DiagnosisTask, Answers],
+) -> None:
+    """A host with 32 sources is 64 symptoms, and there is one more."""
+    sources = tuple(
+        SourceAbout(name=f"s{i:02}", kind=f"k{i}", period_ns=SECS, host="far" if i < 32 else "")
+        for i in range(60)
+    )
+    namer = Namer(build_graph(sources), *hrm)
+    far = {f"s{i:02}: {what}" for i in range(32) for what in ("silent", "faulted")}
+    found = namer.name(frozenset(far | {"s59: stuck"}))
+    assert set(found.causes) == {"the network connection to far fails", "s59 repeats one value"}
+    assert found.is_unique
+
+
+def test_the_exact_solver_of_a_session_is_that_of_the_task() -> None:
+    graphs, _ = draw_graphs(DiagnosisConfig(), 40, np.random.default_rng(0))
+    task = DiagnosisTask()
+    named, sizes, counts = task.solved(graphs)
+    for at in range(len(graphs)):
+        own, own_size, own_count = _solved(graphs.take(np.array([at])))
+        assert (own[0] == named[at]).all()
+        assert (own_size[0], own_count[0]) == (sizes[at], counts[at])
+
+
+def test_a_fault_in_naming_ends_neither_the_session_nor_its_end(hrm: tuple[DiagnosisTask, Answers]) -> None:
+    def broken() -> Namer:
+        raise RuntimeError("out of\nmemory")
+
+    session = Session(hrm)
+    for is_inline in (True, False):
+        session.monitor._make_namer, session.monitor._is_inline = broken, is_inline
+        assert session.monitor._ask(frozenset({"b: stuck"}))
+        session.monitor.close()
+        assert session.monitor.notices() == ("diagnosis: RuntimeError('out of\\nmemory')",)
 
 
 def test_a_model_that_is_missing_is_a_line_in_the_live_view(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -239,6 +240,37 @@ def test_a_series_of_files_keeps_its_budget_and_each_is_complete(tmp_path: Path)
         assert invoke(["recording", "check", str(path)]) == 0
         with McapFile(path) as file:
             assert file.attachment("config.yaml") == b"name: a\n"
+
+
+def test_a_budget_has_room_for_messages_beside_the_channels_of_many_sources(tmp_path: Path) -> None:
+    record = RunRecord(run={"start_ns": "1000"}, effectors=(), config="name: a\n")
+    tensor = TensorSpec(shape=(6,))
+
+    def opened(name: str, num_sources: int, max_bytes: int) -> tuple[McapSink, list[int]]:
+        sink = McapSink(tmp_path / name / "run.mcap", record, max_bytes=max_bytes)
+        specs = [
+            SensorSpec(name=f"s{i}", modality="physical", tensor=tensor, period_ns=5, observes=("a", "1"))
+            for i in range(num_sources)
+        ]
+        return sink, [sink.add_channel(reading_channel(spec, "values")) for spec in specs]
+
+    for name in ("few", "many", "room"):
+        (tmp_path / name).mkdir()
+    opened("few", 10, 4 << 20)[0].check_budget()
+    with pytest.raises(UserError, match=r"descriptions of 500 channels .*: give \d+ or more") as refused:
+        opened("many", 500, 4 << 20)[0].check_budget()
+    least = int(re.findall(r"give (\d+)", str(refused.value))[0])
+    sink, channels = opened("room", 500, least)
+    sink.check_budget()
+    rng = np.random.default_rng(0)
+    for index in range(1000):
+        data = json.dumps({"values": rng.random(100).tolist()}).encode()
+        sink.write(channels[index % 500], data, log_ns=1000, publish_ns=1000, sequence=index)
+    sink.close({})
+    sizes = [path.stat().st_size for path in (tmp_path / "room").iterdir()]
+    assert sum(sizes) <= least
+    assert max(sizes) <= least / 8
+    assert 1 < len(sizes) + sink.num_deleted < 100
 
 
 def test_a_series_goes_on_after_the_files_of_earlier_sessions(tmp_path: Path) -> None:

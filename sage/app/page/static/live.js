@@ -70,7 +70,7 @@ function showState(state) {
 function showNotices(status) {
   const late = status.secs_since_tick > Math.max(3, 0.003 * (budgetMillis(status) || 0)) && !status.is_paused;
   const tick = late ? `No tick has ended for ${Math.round(status.secs_since_tick)} s.` : "";
-  const text = [tick, ...status.notices.filter((each) => !each.startsWith("paused")), historyProblem].filter(Boolean).join(" ");
+  const text = [tick, ...status.notices.filter((each) => !each.startsWith("paused")), historyProblem].filter(Boolean).join("\n");
   find("about").hidden = !text;
   put(find("about"), text);
 }
@@ -172,7 +172,8 @@ const SECTIONS = ["life", "loop", "senses", "mind", "sleep", "effectors", "event
 const KEYS = [["1 to 7", "go to a section"], ["p", "pause or resume"], ["s", "start or end a night"], ["Shift + E", "stop every effector"], ["?", "this list"]];
 find("key-list").append(...KEYS.flatMap(([key, about]) => [make("dt", {}, make("kbd", { text: key })), make("dd", { text: about })]));
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input:not([type=range])")) return;
+  // A key that is held down is one command: its repetitions would pause and resume in turn.
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input:not([type=range])")) return;
   // A stop is never in the way of a dialog. Caps Lock makes the letter small.
   const isStop = event.shiftKey && event.key.toLowerCase() === "e" || event.key === "E";
   if (!isStop && document.querySelector("dialog[open]")) return;
@@ -188,6 +189,10 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+// The bar grows with its notices: a section that a key goes to begins below it.
+const bar = document.querySelector(".bar");
+new ResizeObserver(() => { document.documentElement.style.scrollPaddingTop = `${bar.offsetHeight + 12}px`; }).observe(bar);
 
 keepToken();
 follow(onFrame, () => showState("no connection"));

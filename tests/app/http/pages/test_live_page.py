@@ -19,7 +19,7 @@ from sage.app.page.endpoints import Endpoints
 from sage.app.page.feed import SessionFeed
 from sage.app.page.history import History
 from sage.app.page.server import PageServer
-from sage.app.session.synthetic import SyntheticSession
+from sage.app.session.synthetic import SOURCES, SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
 from sage.runtime.report import Event, SleepReport, State, TickReport
@@ -141,7 +141,9 @@ def test_without_the_token_the_page_only_shows(chromium: Any, session: tuple[str
 class Nights:
     """A session of made-up reports, with the verb `night`: each call is followed by a tick in its state."""
 
-    def __init__(self, folder: Path, title: str = "calm-otter") -> None:
+    def __init__(
+        self, folder: Path, title: str = "calm-otter", *, sources: tuple[str, ...] = SOURCES
+    ) -> None:
         self.feed = SessionFeed(title, about={"name": "made up"}, period_ns=lambda: 40_000_000)
         self.store = MetricsStore(folder / "store.sqlite")
         self.session = self.store.begin_session()
@@ -149,7 +151,7 @@ class Nights:
         work = WorkFacts(name="notes.imagine", num_segments=2, num_made=1, work_trust=0.75)
         items = [
             replace(item, facts=replace(item.facts, work=(work,))) if isinstance(item, TickReport) else item
-            for item in SyntheticSession(num_ticks=200).items()
+            for item in SyntheticSession(num_ticks=200, sources=sources).items()
         ]
         self.last = [item for item in items if isinstance(item, TickReport)][-1]
         self.report = next(item for item in items if isinstance(item, SleepReport))
@@ -301,3 +303,61 @@ def test_the_key_of_the_emergency_stop_acts_wherever_no_text_is_typed(chromium: 
             chromium.run(press("E", target))
             chromium.until("document.querySelector('[data-verb=estop]:not(:disabled)')")
             assert len(stopped) == num
+
+
+def test_a_key_that_is_held_down_is_one_command(chromium: Any, tmp_path: Path) -> None:
+    nights, asked = Nights(tmp_path), []
+
+    def ask(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request["verb"])
+        return {"has_changed": True}
+
+    def status(request: dict[str, Any]) -> dict[str, Any]:
+        return nights.status(request) | {"is_paused": asked[-1:] == ["pause"]}
+
+    verbs = {"status": status, "pause": ask, "resume": ask}
+    endpoints = Endpoints(nights.feed, History(nights.store, nights.session), lambda: verbs)
+    with nights.store, PageServer(endpoints, TOKEN, wanted=0) as server:
+        chromium.open(f"{server.address}#token={TOKEN}")
+        chromium.until("document.querySelector('[data-verb=pause]')")
+        key = {"key": "p", "code": "KeyP", "text": "p"}
+        chromium.call("Input.dispatchKeyEvent", type="keyDown", **key)
+        chromium.until("document.querySelector('[data-verb=resume]')")
+        for _ in range(3):
+            chromium.call("Input.dispatchKeyEvent", type="keyDown", autoRepeat=True, **key)
+        chromium.call("Input.dispatchKeyEvent", type="keyUp", **key)
+        chromium.run("fetch('/healthz').then((reply) => reply.json())")
+        assert asked == ["pause"]
+        chromium.call("Input.dispatchKeyEvent", type="keyDown", **key)
+        chromium.until("document.querySelector('[data-verb=pause]')")
+        assert asked == ["pause", "resume"]
+
+
+def test_long_names_and_many_notices_leave_the_page_as_wide_as_the_screen(
+    chromium: Any, tmp_path: Path
+) -> None:
+    name = ("front_left_wheel_accelerometer_of_the_second_axle_" * 3)[:128]
+    nights = Nights(tmp_path, sources=(name, "b", "c"))
+    nights.feed._notices = lambda: tuple(f"tracker {number}: {name}" for number in range(40))
+    work = replace(nights.last.facts.work[0], name=name)
+    posture = replace(nights.last.facts.posture, starved=(name,))
+    actions = tuple(replace(each, effector=name, reason=name) for each in nights.last.facts.actions)
+    facts = replace(nights.last.facts, tick=900, work=(work,), posture=posture, actions=actions)
+    nights.feed.on_tick(replace(nights.last, facts=facts))
+    verbs = {"status": nights.status}
+    endpoints = Endpoints(nights.feed, History(nights.store, nights.session), lambda: verbs)
+    with nights.store, PageServer(endpoints, TOKEN, wanted=0) as server:
+        chromium.open(server.address)
+        chromium.until("document.querySelectorAll('#sources tr').length === 3")
+        for width in (390, 1280):
+            chromium.set_width(width)
+            assert chromium.run("document.documentElement.scrollWidth") <= width
+            fits = "[...document.querySelectorAll('.scroll')].every((it) => it.scrollWidth <= it.clientWidth)"
+            assert chromium.run(fits)
+            assert chromium.run("document.querySelector('.bar').offsetHeight") < 0.6 * 900
+            for number in "234":  # the last sections are at the end of the page, which scrolls no further
+                chromium.run(press(number))
+                chromium.until(
+                    "document.activeElement.getBoundingClientRect().top"
+                    " >= document.querySelector('.bar').getBoundingClientRect().bottom"
+                )

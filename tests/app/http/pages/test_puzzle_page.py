@@ -134,3 +134,36 @@ def test_a_search_is_drawn_as_a_tree(chromium: Any, address: str) -> None:
     chromium.run(f"document.querySelector('#tree .solved').dispatchEvent({key})")
     assert chromium.run(partial) == "2"
     assert not chromium.complaints
+
+
+def test_an_answer_that_comes_late_is_not_shown_for_another_puzzle(chromium: Any, address: str) -> None:
+    chromium.open(f"{address}/puzzles#token={TOKEN}")
+    chromium.until("document.getElementById('model').value === 'sudoku4'")
+    chromium.run(
+        "window.asked = window.fetch; window.fetch = async (path, options) => {"
+        "  const reply = await window.asked(path, options);"
+        "  if (path === '/v1/solve') await new Promise((done) => { window.release = done; });"
+        "  return reply; }; 0"
+    )
+    others = (
+        "document.querySelector('#kinds button:nth-child(2)').click()",  # the tab of ARC
+        "document.getElementById('clear').click()",
+    )
+    for other in others:
+        chromium.run("document.querySelector('#kinds button').click()")
+        chromium.run(paste(PUZZLE))
+        chromium.run("document.getElementById('solve').click()")
+        chromium.until("window.release")
+        chromium.run(other)
+        assert chromium.run("document.getElementById('cancel').hidden")
+        chromium.run("window.release(); window.release = null; new Promise((done) => setTimeout(done, 200))")
+        assert "Press Solve" in chromium.run("document.getElementById('answer').textContent")
+        assert chromium.run("document.querySelectorAll('#puzzle text').length") == 0
+        assert chromium.run("document.getElementById('fault').hidden")
+    chromium.run("document.querySelector('#kinds button').click()")
+    chromium.run(paste(PUZZLE))
+    chromium.run("document.getElementById('solve').click()")
+    chromium.until("window.release")
+    chromium.run("document.getElementById('cancel').click(); window.release()")
+    chromium.until("!document.getElementById('fault').hidden")
+    assert not chromium.run("document.getElementById('solve').disabled")
