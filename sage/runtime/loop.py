@@ -88,8 +88,8 @@ class Loop:
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
         size, shape = self.effector_gate.size, self.reasoner.carry_shape
         self.memory_writer = MemoryWriter(self.layout, size, shape, config, inputs.device, inputs.recall)
-        entities, by_context = self.memory_writer.entities, config.trust.by_context
-        self.context_trust = ContextTrust(self._names, entities, is_enabled=by_context)
+        entities = self.memory_writer.entities
+        self.context_trust = ContextTrust(self._names, entities, is_enabled=config.trust.by_context)
         self.solving = PuzzleSolving(
             inputs.streams,
             config.solving,
@@ -116,8 +116,7 @@ class Loop:
         self._coherence_monitor = build_monitor(
             config, self.measurements.freedom, inputs.clock, inputs.device, self._instruments.on_coherence
         )
-        self._salience = np.zeros(num)
-        self._rotated = 0  # source that was audited last without a suspicion
+        self._salience, self._rotated = np.zeros(num), 0  # _rotated: audited last without a suspicion
         self._events: list[Event] = []
         self._statuses = Statuses(self.layout.specs, self._emit)
         self._epoch_ns = self.clock.now_ns()
