@@ -201,7 +201,7 @@ def test_all_are_held_and_closed_even_when_one_does_not_close():
     one.close = stuck
     acting = EffectorGate([one, two], Policy(ALLOWED), ManualClock())
     acting.open()
-    with pytest.raises(OSError, match="stuck"):
+    with pytest.raises(SensorError, match="one: close: OSError: stuck"):
         acting.close()
     assert two.calls == ["open", "abort", "close"]
     assert one.calls == ["open", "abort"]
