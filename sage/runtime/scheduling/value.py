@@ -50,16 +50,19 @@ class ErrorGrowth:
         self._mean = np.where(scored, (1 - RATE) * started + RATE * growth, self._mean)
 
 
-def cost_of_waiting(rate: np.ndarray, trust: np.ndarray, waited: np.ndarray) -> np.ndarray:
-    """(N,) Whittle's index of sources whose errors grow linearly: rate x h (h + 1) / 2 after h ticks. From
-    Tripathi and Modiano, A Whittle index approach to minimizing functions of age of information, 2019.
+def cost_of_waiting(
+    rate: np.ndarray, trust: np.ndarray, waited: np.ndarray, period: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """(N,) Whittle's index of sources whose errors grow linearly: rate x h (h + p) / 2 after h ticks, where
+    the next reading comes p ticks later. For p = 1 see Tripathi and Modiano, A Whittle index approach to
+    minimizing functions of age of information, 2019.
 
-    rate: (N,) growth of the squared error a tick.  trust: (N,) 0..1.  waited: (N,) ticks, 1 or more. In so
-    far as a source is distrusted its rate counts up to the median of all: its errors may be those of a fault,
-    but without readings it is not judged again.
+    rate: (N,) growth of the squared error a tick.  trust: (N,) 0..1.  waited, period: (N,) ticks, 1 or more.
+    In so far as a source is distrusted its rate counts up to the median of all: its errors may be those of a
+    fault, but without readings it is not judged again.
     """
     capped = np.minimum(rate, np.median(rate))
-    cost: np.ndarray = (capped + trust * (rate - capped)) * (0.5 * waited * (waited + 1.0))
+    cost: np.ndarray = (capped + trust * (rate - capped)) * (0.5 * waited * (waited + period))
     return cost
 
 

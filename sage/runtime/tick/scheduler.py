@@ -55,6 +55,8 @@ class Scheduler:
         )
         self._interval = np.ones(num, dtype=np.int64)
         self._chosen = np.zeros(num, dtype=bool)
+        #: Ticks between a source's readings.
+        self._period = np.maximum(layout.period_ns * (tick.rate_hz * 1e-9), 1.0)
         self._confidence = math.nan
 
     def schedule(
@@ -67,7 +69,7 @@ class Scheduler:
         if self._growth is not None:
             self._interval = self.attention.waited + 1
         if self._growth is not None and self._config.policy == "whittle":
-            score *= cost_of_waiting(self._growth.rate, figures, self._interval)
+            score *= cost_of_waiting(self._growth.rate, figures, self._interval, self._period)
         else:
             score *= figures
         chosen = self.attention.choose(

@@ -80,3 +80,8 @@ def test_a_distrusted_source_gets_no_more_than_the_median_and_no_less_for_small_
     trust = np.array([0.0, 0.0, 1.0, 1.0, 0.5])
     cost = cost_of_waiting(np.array([100.0, 1.0, 2.0, 3.0, 8.0]), trust, np.ones(5))
     assert cost.tolist() == [3.0, 1.0, 2.0, 3.0, 5.5]
+
+
+def test_a_source_whose_next_reading_comes_late_costs_more():
+    cost = cost_of_waiting(np.ones(2), np.ones(2), np.full(2, 5.0), np.array([1.0, 5.0]))
+    assert cost.tolist() == [15.0, 25.0]
