@@ -124,11 +124,12 @@ class FolderTask:
         """True where the folder has this input with these labels; padding is not compared."""
         wanted, is_right = row_keys(inputs), np.zeros(len(inputs), bool)
         order = np.argsort(wanted, kind="stable")
+        ordered = wanted[order]
         for side in (self.test, self.train):
             for start in range(0, side.num_examples, 4096):
                 known = side.inputs[start : start + 4096]
                 first, end = (
-                    np.searchsorted(wanted[order], row_keys(known), side=each) for each in ("left", "right")
+                    np.searchsorted(ordered, row_keys(known), side=each) for each in ("left", "right")
                 )
                 for row in np.flatnonzero(first < end):
                     at = order[first[row] : end[row]]  # the inputs of this row's key

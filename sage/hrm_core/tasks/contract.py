@@ -73,15 +73,18 @@ def check_examples(examples: Examples, spec: TaskSpec) -> None:
             raise InputError(f"{name} have shape {getattr(examples, name).shape}: give {shape}")
     inputs, labels, ids = examples.inputs, examples.labels, examples.puzzle_ids
     _check_range("inputs", inputs, 0, spec.vocab_size - 1)
-    _check_range("labels", labels[labels != IGNORED], 0, spec.vocab_size - 1, f", or {IGNORED} to ignore one")
+    hint = f", or {IGNORED} to ignore one"
+    _check_range("labels", labels, 0, spec.vocab_size - 1, hint, where=labels != IGNORED)
     if spec.num_puzzle_ids:
         _check_range("puzzle_ids", ids, -1, spec.num_puzzle_ids - 1)
 
 
-def _check_range(name: str, values: np.ndarray, low: int, high: int, more: str = "") -> None:
-    if values.size and not low <= values.min() <= values.max() <= high:
-        found = f"{values.min()} to {values.max()}"
-        raise InputError(f"{name} are {found}: give {low} to {high}{more}")
+def _check_range(
+    name: str, values: np.ndarray, low: int, high: int, hint: str = "", where: np.ndarray | bool = True
+) -> None:
+    least, most = (get(initial=0, where=where) for get in (values.min, values.max))
+    if not low <= least <= most <= high:
+        raise InputError(f"{name} are {least} to {most}: give {low} to {high}{hint}")
 
 
 class Task(Protocol):

@@ -86,7 +86,7 @@ def _changed(**changes: Any) -> Callable[[Examples], Examples]:
     [
         (_changed(labels=lambda rows: rows.labels - 1), r"labels are -1 to \d: give 0 to 3, or -100"),
         (_changed(labels=lambda rows: rows.labels + 0.5), "labels are float64: give an array of int32"),
-        (_changed(labels=lambda rows: np.full_like(rows.labels, 4)), "labels are 4 to 4: give 0 to 3"),
+        (_changed(labels=lambda rows: np.full_like(rows.labels, 4)), "labels are 0 to 4: give 0 to 3"),
         (_changed(labels=lambda rows: rows.labels[:, :5]), r"labels have shape \((\d+), 5\): give \(\1, 6\)"),
         (_changed(inputs=lambda rows: rows.inputs + 4), r"inputs are \d to \d: give 0 to 3"),
         (_changed(inputs=lambda rows: rows.inputs.tolist()), "inputs are list: give an array of int32"),
@@ -117,5 +117,5 @@ def test_rows_with_ids_beyond_the_tasks_are_named(mirror: MirrorTask) -> None:
     rows = mirror.held_out(4)
     spec = dataclasses.replace(mirror.spec, num_puzzle_ids=3)
     check_examples(rows, spec)
-    with pytest.raises(InputError, match="puzzle_ids are 3 to 3: give -1 to 2"):
+    with pytest.raises(InputError, match="puzzle_ids are 0 to 3: give -1 to 2"):
         check_examples(dataclasses.replace(rows, puzzle_ids=np.full(4, 3)), spec)

@@ -138,8 +138,10 @@ def parse_segments(text: str) -> tuple[int, ...]:
 
 def num_puzzles(task: Task) -> int:
     """Every loaded evaluation puzzle, or many fresh ones."""
-    folder = getattr(task, "test", None)  # a data set's side
-    loaded = getattr(task, "dev", None) if folder is None else folder.inputs
+    from sage.hrm_core.datasets.layout import Side
+
+    side = getattr(task, "test", None)  # of a data set's folder
+    loaded = side.inputs if isinstance(side, Side) else getattr(task, "dev", None)
     return NUM_FRESH if loaded is None else max(1, len(loaded))
 
 

@@ -189,9 +189,11 @@ def _check_same_files(request: TrainRequest, folder: Path, saved: Mapping[str, M
     for option in ("--data", "--eval-data"):
         before, now = saved.get(option, {}), ours.get(option, {})
         if before.get("sha256") != now.get("sha256"):
-            was = f"{option} {before['path']}" if before else f"no {option}"
-            given = f"{now['path']} has another content" if before and now else "give the same"
-            raise UserError(f"--resume: {folder}: the run was trained with {was}: {given}: resume with it")
+            was = f"with {option} {before['path']}" if before else f"without {option}"
+            if before and now:
+                was += f", and {now['path']} has another content"
+            remedy = "give the same" if before else "leave it out"
+            raise UserError(f"--resume: {folder}: the run was trained {was}: {remedy}")
 
 
 def _check_same_rows(request: TrainRequest, folder: Path) -> None:

@@ -363,7 +363,7 @@ def test_a_run_resumes_with_the_files_that_it_was_trained_on(
     for given, message in (
         ([], f"the run was trained with --data {train}: give the same"),
         (["--data", str(train)], f"the run was trained with --eval-data {dev}: give the same"),
-        (["--data", str(dev), "--eval-data", str(train)], f"--data {train}: {dev} has another content"),
+        (["--data", str(dev), "--eval-data", str(train)], f"--data {train}, and {dev} has another content"),
     ):
         capsys.readouterr()
         assert invoke([*longer, *given]) == 2
