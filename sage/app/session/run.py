@@ -56,6 +56,7 @@ from sage.app.store.metrics_store import MetricsStore, Retention, StoreStatistic
 from sage.app.store.opening import repair
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.logs import log_to_stderr
+from sage.app.terminal.streams import printing_to_stderr
 from sage.app.trackers.opening import check_packages, open_trackers
 from sage.app.trackers.session_tracker import SessionTracker
 from sage.mailbox.clock import Clock, ManualClock, RealClock
@@ -114,6 +115,8 @@ def run_session(
     clock: Clock = ManualClock() if fast else RealClock()
     drain = Drain(secs=drain_secs)
     with ExitStack() as stack:
+        if json_output:
+            stack.enter_context(printing_to_stderr())
         service = stack.enter_context(Service(Notifier.from_environment()))
         stack.callback(drain.end)
         stack.enter_context(locked(state_dir))
