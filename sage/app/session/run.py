@@ -114,9 +114,7 @@ def run_session(
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
     drain = Drain(secs=drain_secs)
-    with ExitStack() as stack:
-        if json_output:
-            stack.enter_context(printing_to_stderr())
+    with printing_to_stderr(is_on=json_output), ExitStack() as stack:
         service = stack.enter_context(Service(Notifier.from_environment()))
         stack.callback(drain.end)
         stack.enter_context(locked(state_dir))

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def drop_output() -> None:
 
 
 @contextmanager
-def printing_to_stderr() -> Iterator[None]:
+def printing_to_stderr(*, is_on: bool = True) -> Iterator[None]:
     """What a plug-in prints inside goes to stderr: stdout has only the command's own output."""
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr) if is_on else nullcontext():
         yield
 
 
