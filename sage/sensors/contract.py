@@ -325,6 +325,10 @@ class Action:
 
     def __post_init__(self) -> None:
         self.spec.check(self.values)
+        for name, kind in (("is_held", bool), ("is_limited", bool), ("stamp_ns", int)):
+            value = getattr(self, name)
+            if type(value) is not kind:  # numpy's, which no report can be stored with
+                object.__setattr__(self, name, kind(value))
 
 
 @runtime_checkable

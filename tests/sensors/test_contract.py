@@ -81,3 +81,17 @@ def test_a_chunk_has_ranges_for_its_last_dimension_and_integers_are_rounded() ->
 def test_an_action_of_another_shape_or_dtype_is_refused(values: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"arm: values are .* give \(2,\) float32"):
         Action(spec=spec(), values=values, stamp_ns=0)
+
+
+def test_flags_and_times_of_numpy_are_those_of_python() -> None:
+    values = np.zeros(2, np.float32)
+    action = Action(
+        spec=spec(),
+        values=values,
+        stamp_ns=np.int64(3),
+        is_held=(values > 1).any(),
+        is_limited=(values < 1).any(),
+    )
+    found = (action.stamp_ns, action.is_held, action.is_limited)
+    assert found == (3, False, True)
+    assert [type(each) for each in found] == [int, bool, bool]

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from sage.app.terminal.errors import UserError, nearest
+from sage.app.terminal.streams import printing_to_stderr
 from sage.errors import PLUGIN_ERRORS, Terminated
 
 Group = Literal["sensors", "effectors", "environments", "instruments", "tasks"]
@@ -102,7 +103,8 @@ def resolve(group: Group, kind: str) -> Any:
     plugin = known[kind]
     module_name, _, class_name = plugin.target.partition(":")
     try:
-        found = getattr(import_module(module_name), class_name)
+        with printing_to_stderr():
+            found = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"{kind}: {plugin.target} ({plugin.origin}) cannot be imported: {error}: reinstall it"

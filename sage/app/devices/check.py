@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sage.app.config.registry import plugins
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
+from sage.app.terminal.streams import printing_to_stderr
 from sage.errors import PLUGIN_ERRORS, Terminated
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
@@ -31,23 +32,22 @@ def check_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False
     missing.
     """
     is_effector = kind in plugins("effectors") and kind not in plugins("sensors")
-    results = _check_effector(kind, overrides) if is_effector else _check_sensor(kind, overrides)
+    with printing_to_stderr():
+        results = _check_effector(kind, overrides) if is_effector else _check_sensor(kind, overrides)
     return _report(kind, results, json_output=json_output)
 
 
 def check_effector_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
     """As `check_kind`, for an effector alone."""
-    return _report(kind, _check_effector(kind, overrides), json_output=json_output)
+    with printing_to_stderr():
+        results = _check_effector(kind, overrides)
+    return _report(kind, results, json_output=json_output)
 
 
 def check_environment_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
     """As `check_kind`, for an environment."""
-    environment_class, config = configure_kind("environments", kind, overrides)
-    tried = construct(environment_class, config, _context(RealClock()))
-    _open_once(tried, f"environment {kind}")
-    clock: Clock = ManualClock() if _are_bounded(tried.sensors) else RealClock()
-    context = _context(clock)
-    results = check_environment(lambda: construct(environment_class, config, context), clock=clock)
+    with printing_to_stderr():
+        results = _check_environment(kind, overrides)
     return _report(kind, results, json_output=json_output)
 
 
@@ -77,6 +77,15 @@ def _check_effector(kind: str, overrides: Sequence[str]) -> tuple[CheckResult, .
     context = _context(clock)
     _open_once(construct(effector_class, config, context), f"effector {kind}")
     return check_effector(lambda: construct(effector_class, config, context), clock=clock)
+
+
+def _check_environment(kind: str, overrides: Sequence[str]) -> tuple[CheckResult, ...]:
+    environment_class, config = configure_kind("environments", kind, overrides)
+    tried = construct(environment_class, config, _context(RealClock()))
+    _open_once(tried, f"environment {kind}")
+    clock: Clock = ManualClock() if _are_bounded(tried.sensors) else RealClock()
+    context = _context(clock)
+    return check_environment(lambda: construct(environment_class, config, context), clock=clock)
 
 
 def _open_once(device: Any, name: str) -> None:

@@ -56,6 +56,7 @@ from sage.app.store.metrics_store import MetricsStore, Retention, StoreStatistic
 from sage.app.store.opening import repair
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.logs import log_to_stderr
+from sage.app.terminal.streams import printing_to_stderr
 from sage.app.trackers.opening import check_packages, open_trackers
 from sage.app.trackers.session_tracker import SessionTracker
 from sage.mailbox.clock import Clock, ManualClock, RealClock
@@ -113,7 +114,7 @@ def run_session(
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
     drain = Drain(secs=drain_secs)
-    with ExitStack() as stack:
+    with printing_to_stderr(is_on=json_output), ExitStack() as stack:
         service = stack.enter_context(Service(Notifier.from_environment()))
         stack.callback(drain.end)
         stack.enter_context(locked(state_dir))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -43,6 +45,13 @@ def flush_stdout() -> None:
 def drop_output() -> None:
     """Point stdout at the null device, so that the interpreter's flush at exit has nothing to report."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+@contextmanager
+def printing_to_stderr(*, is_on: bool = True) -> Iterator[None]:
+    """What a plug-in prints inside goes to stderr: stdout has only the command's own output."""
+    with redirect_stdout(sys.stderr) if is_on else nullcontext():
+        yield
 
 
 def _open_descriptor(descriptor: int) -> None:

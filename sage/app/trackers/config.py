@@ -1,4 +1,4 @@
-"""Settings of trackers, as entries of the configuration's list `trackers`."""
+"""Settings of trackers, as entries of the configuration's list `tracking.to`."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def chosen(
     return tuple(found.values())
 
 
-def check_packages(configs: Sequence[TrackerConfig], *, option: str = "trackers") -> None:
+def check_packages(configs: Sequence[TrackerConfig], *, option: str = "tracking.to") -> None:
     """UserError for the first tracker whose package is not installed."""
     for config in configs:
         module, extra = _NEEDS[config.kind]

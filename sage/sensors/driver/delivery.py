@@ -60,6 +60,8 @@ class Outlet:
 #: The numbers of a Reading: packing them checks their types and sizes in one call. A record has noise_std as
 #: float32.
 _NUMBERS = struct.Struct("<qqQfdd")
+#: A report cannot be stored with others, as numpy has them.
+_PLAIN = {int, float}
 #: Up to this size copying a reading costs less than holding a slot for it.
 SMALL_BYTES = 4096
 
@@ -122,15 +124,16 @@ class Delivery:
             raise SensorError(
                 f"{self._spec.name}: read_into returned {type(reading).__name__}: return a Reading or None"
             )
+        numbers = (
+            reading.captured_ns,
+            reading.received_ns,
+            reading.sequence,
+            reading.noise_std,
+            reading.quality,
+            reading.confidence,
+        )
         try:
-            _NUMBERS.pack(
-                reading.captured_ns,
-                reading.received_ns,
-                reading.sequence,
-                reading.noise_std,
-                reading.quality,
-                reading.confidence,
-            )
+            _NUMBERS.pack(*numbers)
         except (struct.error, TypeError, OverflowError) as error:
             raise SensorError(
                 f"{self._spec.name}: {reading}: {error}: give integers of 64 bits for captured_ns,"
@@ -139,6 +142,8 @@ class Delivery:
             ) from error
         if type(reading.health) is not str:
             raise SensorError(f"{self._spec.name}: health is {reading.health!r}: give a text")
+        if not _PLAIN.issuperset(map(type, numbers)):
+            reading = _with_plain_numbers(reading)
         for tap in self._outlet.taps:
             tap.take(array, reading, self._clock.now_ns())
         return reading
@@ -235,6 +240,18 @@ class Delivery:
         if flags & NOT_FINITE:
             return False
         return array.size <= MAX_SAMPLE or bool(np.isfinite(array).all())
+
+
+def _with_plain_numbers(reading: Reading) -> Reading:
+    return dataclasses.replace(
+        reading,
+        captured_ns=int(reading.captured_ns),
+        received_ns=int(reading.received_ns),
+        sequence=int(reading.sequence),
+        noise_std=float(reading.noise_std),
+        quality=float(reading.quality),
+        confidence=float(reading.confidence),
+    )
 
 
 def _numbered(reading: Reading, sequence: int) -> Reading:

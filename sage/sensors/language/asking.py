@@ -7,10 +7,12 @@ is complete, finite and bounded.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -146,6 +148,7 @@ class Asker:
         reply = self._model.ask(call.prompt, self._limits.deadline_secs)
         if not isinstance(reply.text, str) or not reply.text.strip():
             raise AskFailed("empty", "the answer has no text")
+        _check_numbers(reply)
         text = cut(reply.text.strip(), self._limits.max_text_bytes)
         embedding = reply.embedding
         if embedding is None and self._embedder is not None:
@@ -207,6 +210,14 @@ class _Call:
         except PLUGIN_ERRORS as error:  # around a backend: counted and shown by the asker
             self.error = error
         self.is_done = True
+
+
+def _check_numbers(reply: ModelReply) -> None:
+    """AskFailed where a backend gave something else than a number. A confidence of NaN is unknown."""
+    for name, value in (("confidence", reply.confidence), ("num_tokens", reply.num_tokens)):
+        is_number = isinstance(value, Real) and (name == "confidence" or math.isfinite(value))
+        if value is not None and not is_number:
+            raise AskFailed("garbage", f"{name} is {cut(repr(value), 80)}: give a number, or None")
 
 
 def checked_embedding(embedding: object, size: int) -> np.ndarray:

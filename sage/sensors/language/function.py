@@ -23,7 +23,10 @@ def load_function(target: str) -> Callable[..., Any]:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"{target} cannot be imported: {error}: correct the name, or install it") from None
+        raise InputError(
+            f"{target} cannot be imported: {error}: correct the name, install its package, or name its folder"
+            " in PYTHONPATH"
+        ) from None
     if not callable(found):
         raise InputError(f"{target} is {type(found).__name__}: give a function")
     function: Callable[..., Any] = found

@@ -70,6 +70,7 @@ def installed_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     (tmp_path / "wind_sensor.py").write_text(
         "from sage.sensors import EffectorConfig, SensorConfig\nclass Wind: Config = SensorConfig\n"
+        "print('SDK 3.1 ready')\n"
         "class Plain: Config = EffectorConfig\ndef make(config, context): pass\nGUSTS = 'a kind of task'\n"
     )
     (tmp_path / "leaving_sensor.py").write_text("import sys\nsys.exit('usage: wind PORT')\n")
@@ -82,8 +83,10 @@ def installed_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("installed_plugin")
-def test_an_installed_kind_is_found_by_its_entry_point() -> None:
+def test_an_installed_kind_is_found_by_its_entry_point(capsys: pytest.CaptureFixture[str]) -> None:
+    sys.modules.pop("wind_sensor", None)
     assert resolve("sensors", "wind").__name__ == "Wind"
+    assert capsys.readouterr() == ("", "SDK 3.1 ready\n")
     assert plugins("sensors")["wind"].origin == "sage-sensor-wind"
 
 

@@ -58,6 +58,22 @@ def test_a_sensor_that_breaks_its_contract(
     assert failed["readings_are_whole"] == "SensorError: broken"
 
 
+def test_what_a_plug_in_prints_is_not_in_the_document(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = ClockSensor.open
+
+    def open_and_print(self: ClockSensor) -> None:
+        print("SDK 3.1 ready")
+        opened(self)
+
+    monkeypatch.setattr(ClockSensor, "open", open_and_print)
+    assert invoke(["sensors", "check", "clock", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["is_ok"]
+    assert "SDK 3.1 ready" in output.err
+
+
 def test_a_spec_that_is_none_is_the_result_of_a_check(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

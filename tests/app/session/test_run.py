@@ -73,7 +73,16 @@ def snapshot_outcome(text: str) -> str:
     return next(str(line["outcome"]) for line in log_lines(text) if line["event"] == "snapshot")
 
 
-def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: pytest.CaptureFixture[str]):
+def test_json_is_one_document_on_stdout_and_logs_and_prints_go_to_stderr(
+    sage_run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    opened = SyntheticSensor.open
+
+    def open_and_print(self: SyntheticSensor) -> None:
+        print("SDK 3.1 ready")
+        opened(self)
+
+    monkeypatch.setattr(SyntheticSensor, "open", open_and_print)
     assert sage_run("--ticks", "20", "--json") == 0
     printed = capsys.readouterr()
 
@@ -87,6 +96,7 @@ def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: 
     assert summary["num_reports_lost"] == 0
     assert summary["snapshot_problem"] == ""
     assert snapshot_outcome(printed.err) == "no snapshot found, starting fresh"
+    assert "SDK 3.1 ready" in printed.err
 
 
 def test_a_summary_is_printed_and_the_next_run_continues(sage_run, capsys: pytest.CaptureFixture[str]):

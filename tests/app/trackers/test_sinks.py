@@ -191,5 +191,7 @@ def test_names_add_to_what_is_configured_each_kind_once() -> None:
 def test_a_missing_package_is_one_line(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("wandb", "trackio", "tensorboard", "prometheus_client", "opentelemetry"):
         monkeypatch.setitem(sys.modules, module, None)  # as if it could not be imported
-    with pytest.raises(UserError, match=rf"{kind} is not installed: pip install 'sage-runtime\[{kind}\]'"):
+    with pytest.raises(
+        UserError, match=rf"tracking.to: {kind} is not installed: pip install 'sage-runtime\[{kind}\]'"
+    ):
         check_packages(chosen((), [kind]))

@@ -8,7 +8,7 @@ import pytest
 
 from sage.mailbox.clock import ManualClock
 from sage.mailbox.errors import MailboxEmpty
-from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
+from sage.sensors.contract import Reading, SensorContext, SensorError, SensorUnavailable
 from sage.sensors.devices.scripted import ScriptedSensor
 from sage.sensors.devices.synthetic import SyntheticConfig, SyntheticSensor
 
@@ -29,6 +29,32 @@ def test_a_source_that_raises_is_quarantined_and_restarted(synthetic: Callable[.
         range(10, 10 + len(after))
     )  # the device counts from 0 again, delivered sequences do not
     assert len(after) >= 8
+
+
+@pytest.mark.parametrize("driver", ["inline", "thread"])
+def test_numbers_of_numpy_in_a_reading_are_those_of_python(
+    new_rig: Callable[..., Any], clock: ManualClock, driver: str
+) -> None:
+    class Measuring(ScriptedSensor):
+        def read_into(self, out: np.ndarray) -> Reading | None:
+            out[...] = 1.0
+            now_ns = np.int64(clock.now_ns())
+            return Reading(
+                captured_ns=now_ns,
+                received_ns=now_ns,
+                sequence=np.int64(7),
+                noise_std=np.float32(0.5),
+                quality=np.float32(0.5),
+            )
+
+    rig = new_rig(lambda: Measuring([], is_bounded=driver == "inline"))
+    if driver == "inline":
+        rig.driver.poll(clock.now_ns())
+    else:
+        rig.driver.read_block(20.0).release()
+    state = rig.driver.statistics()
+    found = (state.sequence, state.captured_ns, state.noise_std, state.quality)
+    assert [type(each) for each in found] == [int, int, float, float]
 
 
 def test_pauses_double_until_it_is_restarted(new_rig: Callable[..., Any], clock: ManualClock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,6 +183,23 @@ def test_a_long_text_is_cut_between_characters() -> None:
 def test_a_confidence_is_within_its_range(given: float, confidence: float) -> None:
     asker = asker_of(Scripted(ModelReply(text="a b", confidence=given)), ManualClock())
     assert asked(asker).confidence == pytest.approx(confidence)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"confidence": "high"}, "confidence is 'high': give a number, or None"),
+        ({"num_tokens": "many"}, "num_tokens is 'many': give a number, or None"),
+        ({"num_tokens": float("inf")}, "num_tokens is inf"),
+    ],
+)
+def test_a_reply_with_something_else_than_a_number_is_a_failure(given: dict[str, Any], reason: str) -> None:
+    asker = asker_of(Scripted(ModelReply(text="yes", **given), ModelReply(text="yes")), ManualClock())
+    assert asker.start("p", 0) == ""
+    with pytest.raises(AskFailed, match=reason):
+        asker.poll()
+    assert asker.failures == {"garbage": 1}
+    assert asked(asker, sequence=1).text == "yes"
 
 
 def test_a_checker_gives_its_verdict() -> None:
