@@ -85,7 +85,7 @@ class Loop:
             seed=config.seed,
             min_std=config.acting.min_std,
         )
-        self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
+        self.reasoner = Reasoner(model, self.layout, config.model, inputs.device, config.tick)
         size, shape = self.effector_gate.size, self.reasoner.carry_shape
         self.memory_writer = MemoryWriter(self.layout, size, shape, config, inputs.device, inputs.recall)
         entities, by_context = self.memory_writer.entities, config.trust.by_context
