@@ -117,11 +117,10 @@ class Loop:
             config, self.measurements.freedom, inputs.clock, inputs.device, self._instruments.on_coherence
         )
         self._salience = np.zeros(num)
-        self._rotated = 0  # source that was audited last without a suspicion
         self._events: list[Event] = []
         self._statuses = Statuses(self.layout.specs, self._emit)
         self._epoch_ns = self.clock.now_ns()
-        self.tick_count = 0
+        self.tick_count = self._rotated = 0  # _rotated: source that was audited last in rotation
         self._stop_reason = ""
         self.control = LoopControl(
             self.clock,
