@@ -85,7 +85,7 @@ class Loop:
             seed=config.seed,
             min_std=config.acting.min_std,
         )
-        self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
+        self.reasoner = Reasoner(model, self.layout, config.model, inputs.device, config.tick)
         size, shape = self.effector_gate.size, self.reasoner.carry_shape
         self.memory_writer = MemoryWriter(self.layout, size, shape, config, inputs.device, inputs.recall)
         entities = self.memory_writer.entities
@@ -116,11 +116,11 @@ class Loop:
         self._coherence_monitor = build_monitor(
             config, self.measurements.freedom, inputs.clock, inputs.device, self._instruments.on_coherence
         )
-        self._salience, self._rotated = np.zeros(num), 0  # _rotated: audited last without a suspicion
+        self._salience = np.zeros(num)
         self._events: list[Event] = []
         self._statuses = Statuses(self.layout.specs, self._emit)
         self._epoch_ns = self.clock.now_ns()
-        self.tick_count = 0
+        self.tick_count = self._rotated = 0  # _rotated: source that was audited last in rotation
         self._stop_reason = ""
         self.control = LoopControl(
             self.clock,

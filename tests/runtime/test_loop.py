@@ -137,6 +137,24 @@ def test_the_audit_reaches_every_source_beside_a_suspect(live):
     assert audited.count(3) > 2 * num
 
 
+def slow(rate_hz: float) -> dict[str, float]:
+    return {"rate_hz": rate_hz, "rest_rate_hz": rate_hz, "dream_rate_hz": rate_hz}
+
+
+def test_slow_ticks_leave_windows_to_replay_and_to_examine(live):
+    """A window of 16 ticks is longer than several blocks of a second."""
+    sleep = {"enabled": False, "block_secs": 1, "examined_fraction": 0.2}
+    run, _ = live(config(num_sources=2, tick=slow(4.0), sleep=sleep), 250)
+    memory = run.loop.memory_writer.memory
+    assert len(memory.replay)
+    assert len(memory.examination)
+
+
+def test_slow_ticks_are_no_gap_after_which_the_carry_is_reset(live):
+    _, recorder = live(config(num_sources=2, tick=slow(0.1)), 8)
+    assert recorder.ticks[-1].facts.learning.num_carry_resets == 0
+
+
 def test_prediction_beats_persistence_on_a_smooth_world(live):
     _, recorder = live(config(), 400)
     sources = [

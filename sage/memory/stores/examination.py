@@ -1,4 +1,4 @@
-"""The experiences that examine a night and are never trained on: blocks of time, chosen by a keyed hash.
+"""The experiences that examine a night and are never replayed: blocks of time, chosen by a keyed hash.
 
 Invariant: whether a block is examined depends on the seed and the time alone, so that the loop, the sleep
 process and a resumed run agree.

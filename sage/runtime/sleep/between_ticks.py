@@ -206,6 +206,7 @@ class BetweenTicks:
             seed=self._config.seed + self.sleeper.num_nights,
             tick=tick,
             loss=loss_settings(self._config.practice, self._config.acting),
+            block_secs=self._memory_writer.memory.examination.schedule.block_ns * 1e-9,
         )
         num_steps = self._config.sleep.num_steps
         num_steps += 0 if self._dreamer is None else self._dreamer.num_steps

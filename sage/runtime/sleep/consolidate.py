@@ -77,7 +77,9 @@ class SleepPlan:
         seed: int,
         tick: int,
         loss: LossSettings | None = None,
+        block_secs: float | None = None,
     ) -> SleepPlan:
+        """block_secs: None for that of `sleep`."""
         return cls(
             num_steps=sleep.num_steps,
             batch_size=sleep.batch_size,
@@ -89,7 +91,7 @@ class SleepPlan:
             seed=seed,
             tick=tick,
             trains=sleep.trains,
-            block_secs=sleep.block_secs,
+            block_secs=sleep.block_secs if block_secs is None else block_secs,
             loss=loss or LossSettings(),
         )
 

@@ -46,6 +46,14 @@ def _entity_memory(num_contexts: int, num_sources: int) -> EntityMemory:
     return EntityMemory(num_contexts, num_entities=max(MIN_ENTITIES, num_sources + NUM_TEACHERS))
 
 
+def _block_secs(config: RuntimeConfig) -> float:
+    """Of a block of time: at least the time from the begin of a window to its offer, in the slowest ticks
+    awake. A window that spans several blocks is never examined.
+    """
+    slowest_hz = min(config.tick.rate_hz, config.tick.rest_rate_hz)
+    return max(config.sleep.block_secs, (config.practice.window_ticks + CARRY_EVERY - 1) / slowest_hz)
+
+
 def recall_store(capacity: int) -> RecallStore:
     """The store that a memory sensor reads; it exists before the sensors."""
     return RecallStore(capacity, KEY_DIM, VALUE_DIM)
@@ -101,7 +109,7 @@ class MemoryWriter:
             recall,
             num_experiences=config.memory.num_experiences,
             examined_fraction=config.sleep.examined_fraction,
-            block_secs=config.sleep.block_secs,
+            block_secs=_block_secs(config),
             seed=config.seed,
         )
         self.contexts = OnlineContexts(config.memory.num_contexts, KEY_DIM)

@@ -23,9 +23,11 @@ from sage.hrm_core.observation.fields import BOOL_FIELDS, TICK_FIELDS, TickField
 from sage.hrm_core.observation.model import Observation, ObservationModel
 from sage.memory.windows.window import Window
 from sage.runtime.channels.layout import Layout
-from sage.runtime.config import ModelSection
+from sage.runtime.config import ModelSection, TickConfig
 
 HALT_PROBABILITY = 0.5
+#: Of the slowest ticks: a shorter time between two ticks is no gap.
+GAP_TICKS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,17 +87,24 @@ def load_observation_model(path: Path) -> ObservationModel:
 
 
 class Reasoner:
-    """Owns the live model and its carry."""
+    """Owns the live model and its carry. ticks: a few of the slowest are no gap."""
 
     def __init__(
-        self, model: ObservationModel, layout: Layout, section: ModelSection, device: torch.device
+        self,
+        model: ObservationModel,
+        layout: Layout,
+        section: ModelSection,
+        device: torch.device,
+        ticks: TickConfig | None = None,
     ) -> None:
         self.model = model.to(device).eval()
         self.device = device
         self._layout = layout
         # Reading q_halt waits for the device. On a GPU that takes longer than the segment it can save.
         self._halts = device.type == "cpu"
-        self._carry_ttl_ns = int(section.carry_ttl_secs * 1e9)
+        ticks = ticks or TickConfig()
+        slowest_hz = min(ticks.rate_hz, ticks.rest_rate_hz, ticks.dream_rate_hz)
+        self._carry_ttl_ns = int(max(section.carry_ttl_secs, GAP_TICKS / slowest_hz) * 1e9)
         self._last_ns: int | None = None
         self._rows = torch.zeros(2, 4 * layout.num_channels + 4 * layout.num_sources)  # a tick's upload
         self._initial = model.initial_carry(1, device)
