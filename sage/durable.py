@@ -53,8 +53,12 @@ def write_file(path: Path, content: Content) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` for a file that is written in the block, and replaces `path` at its end. After an
-    error `path` is unchanged and nothing is left beside it.
+    error `path` is unchanged and nothing is left beside it. A device or a pipe, such as /dev/stdout, is
+    written as it is: it must not be replaced by a file.
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

@@ -1,27 +1,25 @@
 """The live view in a terminal: an Instrument that queues reports; another thread draws them.
 
-Invariant: one append per tick on the loop's thread. Reports beyond the queue's size are skipped, and an error
-in drawing stops the view, never the loop.
+Invariant: one append per tick on the loop's thread. Of reports beyond the queue's size only the totals are
+shown, and an error in drawing stops the view, never the loop.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
 
+from sage.app.live.inbox import Inbox
 from sage.app.live.screen import draw, status_line
 from sage.app.live.state import LiveState
 from sage.errors import InputError
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import Event, SleepReport, TickReport
-
-_INBOX = 1024
 
 
 class LiveView:
@@ -53,7 +51,7 @@ class LiveView:
         self._notices = notices
         self._real_clock = real_clock or RealClock()
         self._period_secs = 1 / refresh_hz if self._console.is_terminal else line_secs
-        self._inbox: deque[TickReport | SleepReport | Event] = deque(maxlen=_INBOX)
+        self._inbox = Inbox()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sage-live", daemon=True)
         self._snapshot: Callable[[], HubStatistics] | None = None
@@ -74,7 +72,7 @@ class LiveView:
 
     def _queue(self, item: TickReport | SleepReport | Event) -> None:
         if self._is_enabled:
-            self._inbox.append(item)
+            self._inbox.put(item)
 
     def __enter__(self) -> LiveView:
         if self._is_enabled:
@@ -99,8 +97,10 @@ class LiveView:
 
     def take_in(self) -> LiveState:
         """Add the reports since the last call to the state, and return it."""
-        while self._inbox:  # only this thread removes items
-            self._state.take(self._inbox.popleft())
+        while (found := self._inbox.take()) is not None:
+            skipped, item = found
+            self._state.add(skipped)
+            self._state.take(item)
         self._state.notices = self._notices()
         snapshot = self._snapshot
         if snapshot is not None:

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from sage.app.live.inbox import CAPACITY, Inbox
 from sage.app.live.state import LiveState
-from sage.app.live.totals import LiveTotals
 from sage.app.page.boards import StreamTrails
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import Event, SleepReport, TickReport
 
-_INBOX, _NUM_TIMINGS, _NUM_EVENTS = 1024, 512, 200
+_NUM_TIMINGS, _NUM_EVENTS = 512, 200
 
 
 class SessionFeed:
@@ -51,32 +51,27 @@ class SessionFeed:
         self._notices = notices
         self._mailboxes = mailboxes
         self._real_clock = real_clock or RealClock()
-        self._inbox: deque[TickReport | SleepReport | Event] = deque()
-        self._inbox_lock = threading.Lock()  # held for one removal
-        self._skipped = LiveTotals()
+        self._inbox = Inbox()
 
     def on_tick(self, report: TickReport) -> None:
-        self._put(report)
+        self._inbox.put(report)
 
     def on_sleep(self, report: SleepReport) -> None:
-        self._put(report)
+        self._inbox.put(report)
 
     def on_event(self, event: Event) -> None:
-        self._put(event)
+        self._inbox.put(event)
 
-    def take_in(self, max_items: int = _INBOX) -> bool:
+    def take_in(self, max_items: int = CAPACITY) -> bool:
         """Add up to `max_items` of the waiting reports; whether more are waiting."""
         with self.lock:
             for _ in range(max_items):
-                with self._inbox_lock:  # what was skipped is older than what is waiting
-                    if not self._inbox:
-                        return False
-                    skipped, item = self._skipped, self._inbox.popleft()
-                    if skipped.has_any:
-                        self._skipped = LiveTotals()
-                if skipped.has_any:
-                    self.live.add(skipped)
-                    self._num_events += skipped.num_events
+                found = self._inbox.take()
+                if found is None:
+                    return False
+                skipped, item = found
+                self.live.add(skipped)
+                self._num_events += skipped.num_events
                 self._take(item)
             return bool(self._inbox)
 
@@ -88,13 +83,6 @@ class SessionFeed:
                 self.live.mailboxes = self._mailboxes()
             self.live.measure_speed(self._real_clock.now_ns())
             return self.live
-
-    def _put(self, item: TickReport | SleepReport | Event) -> None:
-        """On the loop's thread, which alone adds."""
-        with self._inbox_lock:
-            if len(self._inbox) >= _INBOX:
-                self._skipped.take(self._inbox.popleft())
-            self._inbox.append(item)
 
     def _take(self, item: TickReport | SleepReport | Event) -> None:
         self.live.take(item)

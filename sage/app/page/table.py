@@ -37,7 +37,8 @@ COMMANDS = {
     "snapshot": Command(verb="snapshot", about="Write a snapshot now."),
 }
 CONTROL_PREFIX = "/api/control/"
-MAX_NAMES, MAX_NAME_CHARS, MAX_SECS = 64, 120, 1e9
+#: A name: of an environment and its device, 128 characters each, and a column.
+MAX_NAMES, MAX_NAME_CHARS, MAX_SECS = 64, 300, 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

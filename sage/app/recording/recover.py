@@ -19,6 +19,7 @@ from typing import IO, Any
 from sage.app.recording.channel_table import CHANNEL_NAME, ChannelTable, channel_of
 from sage.app.recording.mcap_sink import CHUNK_BYTES
 from sage.app.terminal.errors import UserError
+from sage.durable import replacing
 from sage.sensors.contract import SensorUnavailable
 from sage.sensors.recordings.mcap_file import MAGIC, McapFile, faults, import_mcap
 
@@ -40,8 +41,8 @@ class Recovered:
 
 
 def recover_recording(path: Path, out: Path | None = None) -> Recovered:
-    """out: NAME.recovered.mcap beside it when None. UserError for a file that is no MCAP file, and for an
-    output that cannot be written.
+    """out: NAME.recovered.mcap beside it when None; it is complete or stays as it was. UserError for a file
+    that is no MCAP file, and for an output that cannot be written.
     """
     target = out or path.with_name(f"{path.stem}.recovered.mcap")
     if target.resolve() == path.resolve():
@@ -50,7 +51,7 @@ def recover_recording(path: Path, out: Path | None = None) -> Recovered:
     recovered = Recovered(path=target)
     try:
         writer_module = import_mcap("mcap.writer")
-        with target.open("wb") as stream:
+        with replacing(target) as partial, partial.open("wb") as stream:
             writer = writer_module.Writer(stream, chunk_size=CHUNK_BYTES, enable_data_crcs=True)
             writer.start(profile="", library="sage recording recover")
             copier = _Copier(writer, recovered)

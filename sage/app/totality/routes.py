@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
+import structlog
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +25,7 @@ from starlette.types import ASGIApp
 from sage.app.http.guard import Access, Guard
 from sage.app.http.replies import Refusal, refuse_raised, reply
 from sage.app.totality.document import describe
-from sage.errors import InputError
+from sage.errors import InputError, SageError
 from sage.related_work.totality.content import Content
 from sage.related_work.totality.errors import Conflict, NotDurable, UnknownId
 from sage.related_work.totality.messages import (
@@ -42,6 +43,7 @@ from sage.related_work.totality.read_query import ReadQuery
 from sage.related_work.totality.store import TotalityStore
 from sage.related_work.totality.wall_time import WallClock, from_text, to_text
 
+log = structlog.get_logger("sage.app")
 RequestT = TypeVar("RequestT", bound=Content)
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 RESTORE_PATH = "/totality/restore"
@@ -71,9 +73,15 @@ class Served:
         return self._kept().persist()
 
     def shorten(self) -> None:
-        """After a change, outside of its reply's time as far as possible."""
-        if self.folder is not None:
+        """After a change, outside of its reply's time where possible. The change is on the disk: a snapshot
+        that cannot be written is an error of the log, not of the request, which would be sent again.
+        """
+        if self.folder is None:
+            return
+        try:
             self.folder.persist_if_long()
+        except (OSError, SageError) as error:
+            log.error("totality store: no snapshot, the journal grows: free some space", error=str(error))
 
     def _kept(self) -> TotalityFolder:
         if self.folder is None:
@@ -156,7 +164,7 @@ class _Endpoints:
 
             def answer() -> Response:
                 found = _answer(_worked(lambda: work(_parsed(kind, body))))
-                _worked(self._served.shorten)
+                self._served.shorten()
                 return found
 
             return await run_in_threadpool(answer)

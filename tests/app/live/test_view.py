@@ -8,6 +8,8 @@ import threading
 import pytest
 from rich.console import Console
 
+from sage.app.live.screen import status_line
+from sage.app.live.state import LiveState
 from sage.app.live.view import LiveView
 from sage.app.session.synthetic import SyntheticSession
 
@@ -75,3 +77,16 @@ def test_a_view_that_is_not_enabled_draws_nothing():
     with LiveView(is_enabled=False, console=Console(file=output, force_terminal=True)) as view:
         SyntheticSession(num_ticks=20).play(view)
     assert output.getvalue() == ""
+
+
+def test_totals_are_of_all_reports_however_many_come_between_two_drawings():
+    view, whole = LiveView(console=Console(file=io.StringIO(), force_terminal=False)), LiveState()
+    for item in SyntheticSession(num_ticks=6000).items():
+        whole.take(item)
+    SyntheticSession(num_ticks=6000).play(view)
+    state = view.take_in()
+    assert state.num_sleeps == whole.num_sleeps == 2
+    assert state.num_overruns == whole.num_overruns > 6
+    assert state.report is not None
+    assert state.report.facts.tick == 5999
+    assert "2 sleeps" in status_line(state)

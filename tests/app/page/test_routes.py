@@ -105,6 +105,9 @@ def test_series_levels_nights_and_events_come_from_the_store(page):
     part = page.ask("GET", f"/api/series?names=coherence&from={middle}&points=50").json
     assert part["times"][0] >= middle
     assert page.ask("GET", "/api/series?names=coherence&from=1e9").json["times"] == []
+    longest = f"{'w' * 128}.{'s' * 128}.persistence_error"
+    refused = page.ask("GET", f"/api/series?names={longest}").json["error"]["message"]
+    assert "is not in this session" in refused
     levels = page.ask("GET", "/api/levels").json["levels"]
     assert levels[0]["num_answers"] == 13
     assert levels[0]["share"][-1] == pytest.approx(6 / 13, abs=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from sage.app.cli.main import invoke
+from sage.app.recording import recover
 from sage.app.recording.channels import log_channel, tick_channel
 from sage.app.recording.mcap_sink import McapSink, RunRecord
 from sage.app.recording.recover import Recovered, recover_recording
+from sage.app.terminal.errors import UserError
 from sage.sensors.recordings.mcap_file import McapFile
 
 pytest.importorskip("mcap", reason="pip install 'sage-runtime[recording]'")
@@ -121,3 +124,21 @@ def test_messages_whose_channel_is_lost_are_counted(
     found = json.loads(capsys.readouterr().out)
     assert found["num_messages"] == 0
     assert found["num_unknown"] > 200
+
+
+def test_a_recovery_that_fails_leaves_the_file_of_an_earlier_one(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mcap"
+    whole = recover_recording(path, target).num_messages
+    before = target.read_bytes()
+
+    def cut(*arguments: object) -> Iterator[object]:
+        yield from []
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recover, "_records", cut)
+    with pytest.raises(UserError, match=r"out\.mcap: no space left on device: give a file"):
+        recover_recording(path, target)
+    assert (whole, target.read_bytes()) == (NUM_MESSAGES, before)
+    assert list(tmp_path.iterdir()) == [target]

@@ -9,6 +9,7 @@ pytest.importorskip("starlette", reason="the extra web is not installed")
 from typing import Any
 
 from sage.mailbox.clock import ManualClock
+from sage.related_work.totality import persistence
 
 WRONG = [
     ("/totality/imagine", {"ops": [{"op": "teleport"}]}, 400, "op teleport: unknown"),
@@ -216,6 +217,20 @@ def test_persist_writes_a_file_that_restore_finds_again(kept: Any) -> None:
     assert kept.post("/totality/restore", {"snapshot_id": "unknown"}).status == 404
     assert kept.post("/totality/restore", {"snapshot_id": reply["snapshot_id"]}).status == 200
     assert kept.ids("schemes") == {"grasp", "place"}
+
+
+def test_a_snapshot_that_cannot_be_written_refuses_no_change_that_is_on_the_disk(
+    kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(persistence, "PERSIST_AFTER_BYTES", 0)
+    monkeypatch.setattr(persistence.Folder, "write", full)
+    written = kept.post("/totality/write", {"schemes": [{"id": "cup", "label": "cup"}], "mode": "merge"})
+    assert (written.status, written.json["committed"]) == (200, ["cup"])
+    assert "cup" in kept.ids("schemes")
+    assert kept.post("/totality/persist").status == 507
 
 
 def test_the_document_lists_every_route_and_operation(caller: Any) -> None:
