@@ -189,7 +189,8 @@ class Salience:
         """Sigmoid of the weighted mean over the defined ranks. (N, 5) -> (N,)"""
         total = np.add.reduce((ranks == ranks) * self._weights, axis=1)
         total[total == 0.0] = np.nan
-        salience: np.ndarray = np.fmax(ranks, np.float32(0.0)).dot(self._weights)
+        # Not np.dot: BLAS may compute on what lies beside such short rows, and warn of it.
+        salience: np.ndarray = np.add.reduce(np.fmax(ranks, np.float32(0.0)) * self._weights, axis=1)
         salience /= total
         salience -= 0.5
         salience *= 0.5 * STEEPNESS

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def _without_the_leftovers_of_other_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else its warning could be in the output that a test reads. test_soak_bench.py tests the removal."""
-    monkeypatch.setattr("sage.app.session.run.remove_leftovers", lambda: 0)
+def _without_the_leftovers_of_other_workers() -> Iterator[None]:
+    """Else its warning could be in the output that a test reads. test_soak_bench.py tests the removal.
+
+    Not by the fixture `monkeypatch`, whose changes would then outlast the fixtures of a test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sage.app.session.run.remove_leftovers", lambda: 0)
+        yield
