@@ -214,7 +214,11 @@ class _Call:
 
 def _check_numbers(reply: ModelReply) -> None:
     """AskFailed where a backend gave something else than a number. A confidence of NaN is unknown."""
-    for name, value in (("confidence", reply.confidence), ("num_tokens", reply.num_tokens)):
+    given: tuple[tuple[str, object], ...] = (
+        ("confidence", reply.confidence),
+        ("num_tokens", reply.num_tokens),
+    )
+    for name, value in given:
         is_number = isinstance(value, Real) and (name == "confidence" or math.isfinite(value))
         if value is not None and not is_number:
             raise AskFailed("garbage", f"{name} is {cut(repr(value), 80)}: give a number, or None")
