@@ -228,7 +228,8 @@ class Loop:
         """The tick after gathering: its facts, and the time of the model alone in ns."""
         scene = self.scheduler.schedule(gathered, now_ns, self._statuses, self.trust, self._salience)
         stopwatch.lap("schedule")
-        fused = self.fusion.fuse(self.tick_count, gathered, scene, self.trust.noise)
+        is_asleep, noise = self.between_ticks.is_asleep, self.trust.noise
+        fused = self.fusion.fuse(self.tick_count, gathered, scene, noise, is_asleep)
         self._statuses.note_replaced(self.fusion.substitutes.kind)
         if fused.is_new_scale:
             self.memory_writer.transitions.mark_break()

@@ -59,6 +59,12 @@ class Substitutes:
         """Whether any source's readings are replaced."""
         return bool(np.count_nonzero(self.kind))
 
+    def expect_jumps(self) -> None:
+        """Find no jump in the next ticks: what the loop itself does changes what sources measure."""
+        np.minimum(
+            self._by_source[steps.SINCE_JUMP], -rules.NIGHT_TICKS, out=self._by_source[steps.SINCE_JUMP]
+        )
+
     def read(
         self,
         fresh: np.ndarray,

@@ -11,6 +11,7 @@ MOST_JUMP = 4.0  # bound of one channel's share in it
 MAX_CREST = 8.0  # record over the usual innovation: beyond it innovations are heavy-tailed
 SHARED_JUMP = 1.0  # another source that reaches its own record at the same time: the world has changed
 SHARED_TICKS = 3  # apart, at most
+NIGHT_TICKS = 40  # after a night in which no jump is found: its process gives memory and processor time back
 MIN_MOVES = 48  # readings that differ from the one before, before a source is tested or a witness
 MIN_OTHERS = 2  # other tested sources with a record, without which nothing is replaced
 RECORD_FORGETTING = 0.9999

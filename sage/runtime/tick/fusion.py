@@ -90,8 +90,14 @@ class Fusion:
         self._mapped: tuple[int, ...] = ()
         self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
 
-    def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
-        """Observe, score and compare. noise: (N,) each source's normal mean squared innovation."""
+    def fuse(
+        self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray, is_asleep: bool = False
+    ) -> Fused:
+        """Observe, score and compare. noise: (N,) each source's normal mean squared innovation.  is_asleep: a
+        night is in progress, whose processes take memory and processor time.
+        """
+        if is_asleep:
+            self.substitutes.expect_jumps()
         met = self._observe(gathered, scene.chosen)
         if self.substitutes.is_active:
             self.substitutes.end(~scene.usable)

@@ -48,8 +48,11 @@ class Played:
         times_ns: np.ndarray | None = None,
         *,
         first: float | None = None,
+        asleep_until: int = 0,
     ) -> None:
-        """first: what is predicted before the first reading; None: that reading."""
+        """first: what is predicted before the first reading; None: that reading.  asleep_until: row before
+        which a night is in progress.
+        """
         fresh, defined = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
         times = np.arange(len(values)) * PERIOD_NS if times_ns is None else times_ns
         self.kinds, self.predicted = np.zeros((len(values), 3), dtype=int), np.zeros_like(values)
@@ -57,6 +60,8 @@ class Played:
         mean, square = np.zeros(values.shape[1]), np.zeros(values.shape[1])
         for row, reading in enumerate(values):
             self.predicted[row] = last
+            if row < asleep_until:
+                substitutes.expect_jumps()
             captured = np.full(3, times[row], dtype=np.int64)
             moments = (np.full(len(mean), float(row)), mean, square)
             last = substitutes.read(fresh, reading, captured, last, moments).copy()
@@ -103,6 +108,16 @@ def test_a_source_that_stands_still_is_estimated_by_its_way_back_to_the_mean(see
 def test_a_jump_that_others_share_is_believed() -> None:
     true = spoil(returning(0), "common")
     assert not Played(true, substitutes()).kinds.any()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_jump_beside_a_night_is_believed(compiled: bool) -> None:
+    """The last row of the night is so many before the jump."""
+    values = spoil(returning(0), "bias")
+    for after, is_believed in ((-20, True), (rules.NIGHT_TICKS - 1, True), (rules.NIGHT_TICKS + 5, False)):
+        found = Played(values, substitutes(is_compiled=compiled), asleep_until=FAULT_AT - after + 1)
+        assert found.kinds[FAULT_AT : FAULT_AT + 20, 0].any() != is_believed
+    assert found.kinds[FAULT_AT, 0] == rules.STEP
 
 
 def test_a_pause_of_all_sources_is_believed() -> None:
