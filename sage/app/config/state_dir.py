@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sage.app.config.file_lock import exclusive
 from sage.app.terminal.errors import UserError
 
 #: The metrics store's file in a state directory.
@@ -51,14 +52,8 @@ def open_state_dir(path: Path) -> Path:
 @contextmanager
 def locked(state_dir: Path) -> Iterator[None]:
     """Until exit no other session uses the directory; UserError when one does."""
-    with (state_dir / LOCK_NAME).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"state_dir: {state_dir}: another session is running here: stop it, or give another"
-                " --state-dir"
-            ) from None
+    refusal = f"state_dir: {state_dir}: another session is running here: stop it, or give another --state-dir"
+    with exclusive(state_dir / LOCK_NAME, refusal):
         yield
 
 

@@ -66,18 +66,21 @@ class Scheduler:
         age_ns, usable, fresh_rate = self._ages.of(gathered.captured_ns, now_ns, statuses.is_running)
         figures = trust.trust
         score = gathered.quality * fresh_rate * (1 + salience)
-        if self._growth is not None:
-            self._interval = self.attention.waited + 1
-        if self._growth is not None and self._config.policy == "whittle":
-            score *= cost_of_waiting(self._growth.rate, figures, self._interval, self._period)
-        else:
+        value = None
+        if self._growth is None:
             score *= figures
+        else:
+            self._interval = self.attention.waited + 1
+            if self._config.policy == "whittle":
+                score *= cost_of_waiting(self._growth.rate, figures, self._interval, self._period)
+            else:
+                score, value = score * figures, self._growth.value
         chosen = self.attention.choose(
             score,
             gathered.fresh,
             pinned=self._pinned(trust),
             held=self._held(figures),
-            value=None if self._growth is None else self._growth.value,
+            value=value,
         )
         self._chosen = chosen
         return Scene(

@@ -9,7 +9,6 @@ Invariant: nothing is written before the options, the data, the model and the ch
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
+from sage.app.config.file_lock import exclusive
 from sage.app.models.training.from_search import FromSearch, Searched, with_episodes
 from sage.app.models.training.recipe import Recipe
 from sage.app.terminal.errors import UserError
@@ -262,13 +262,8 @@ def _check_writable(folder: Path) -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """While it is entered, no other process trains in the folder. UserError where one does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"--out {folder}: another process trains there: wait for it, or give another folder"
-            ) from None
+    refusal = f"--out {folder}: another process trains there: wait for it, or give another folder"
+    with exclusive(folder / LOCK_NAME, refusal):
         yield
 
 

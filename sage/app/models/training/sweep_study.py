@@ -5,7 +5,6 @@ Invariant: a trial has one worker; two workers that ask at once get different tr
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage.app.config.file_lock import exclusive
 from sage.app.models.training.space import Sweep
 from sage.app.terminal.errors import UserError
 
@@ -157,13 +157,8 @@ def one_process(folder: Path, worker: str) -> Iterator[None]:
     """While it is entered, no other process is this worker in this folder. UserError where one is."""
     if not worker.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise UserError(f"--worker {worker}: give letters, digits, dots, hyphens and underscores")
-    with (folder / f"worker-{worker}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"--worker {worker}: another process trains under this name in {folder}: give another name"
-            ) from None
+    refusal = f"--worker {worker}: another process trains under this name in {folder}: give another name"
+    with exclusive(folder / f"worker-{worker}.lock", refusal):
         yield
 
 
