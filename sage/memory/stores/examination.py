@@ -49,6 +49,10 @@ class BlockSchedule:
         )
         return "embargoed" if is_near else "replay"
 
+    def is_examined(self, time_ns: int) -> bool:
+        """Whether that time, in ns since the run's start, is in an examined block."""
+        return self._is_examined_block(time_ns // self.block_ns)
+
     def _is_examined_block(self, block: int) -> bool:
         run, offset = divmod(block, self._run_length)
         digest = hashlib.blake2b(run.to_bytes(8, "big", signed=True), digest_size=8, key=self._key).digest()

@@ -6,6 +6,7 @@ whose carry is stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,8 @@ class TransitionRing:
     """The last `capacity` frames, one float32 row each; every `carry_every`-th has a carry (z_H, z_L).
 
     capacity: rounded up to a multiple of carry_every.  carry_shape: (S, D).  device: of rows and carries; a
-    row is transferred in one copy.
+    row is transferred in one copy.  is_held_out: whether the frame of a time, in ns since the run's start,
+    examines nights; no window that `sample` returns has such a frame, or follows one within its own length.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class TransitionRing:
         carry_every: int = 4,
         *,
         device: torch.device | str = "cpu",
+        is_held_out: Callable[[int], bool] | None = None,
     ) -> None:
         if carry_every < 1 or capacity < carry_every:
             raise InputError(
@@ -86,6 +89,10 @@ class TransitionRing:
         self._run = 0
         self._episodes = np.zeros(self.capacity, np.int64)  # the episode of a world that a slot belongs to
         self._episode = 0
+        self._is_held_out = is_held_out
+        self._num_held_out = 0
+        self._held_out_before = np.zeros(self.capacity, np.int64)  # frames held out before that of a slot
+        self._held_out_to = np.zeros(self.capacity, np.int64)  # the same, that of the slot included
         self._num_seen = 0
 
     def __len__(self) -> int:
@@ -106,6 +113,10 @@ class TransitionRing:
         self._runs[slot] = self._run
         self._episode += frame.reset != 0
         self._episodes[slot] = self._episode
+        if self._is_held_out is not None:
+            self._held_out_before[slot] = self._num_held_out
+            self._num_held_out += self._is_held_out(frame.time_ns)
+            self._held_out_to[slot] = self._num_held_out
         if slot % self.carry_every == 0:
             self._z_H[slot // self.carry_every].copy_(z_H.detach().reshape(self._z_H.shape[1:]))
             self._z_L[slot // self.carry_every].copy_(z_L.detach().reshape(self._z_L.shape[1:]))
@@ -118,9 +129,14 @@ class TransitionRing:
     def sample(self, num: int, length: int, generator: torch.Generator) -> Window | None:
         """`num` windows of `length` transitions, drawn uniformly with replacement; None without one.
 
-        A window may have resets in it, as `Window.reset` states.
+        A window may have resets in it, as `Window.reset` states. Frames that are held out are not drawn: a
+        model that practised on them would be examined on what it was trained on, and a night would not.
         """
         starts = self._starts(length)
+        # An examined window may end up to its length after the last frame of its block.
+        first = np.maximum(starts - length, max(self._num_seen - self.capacity, 0)) % self.capacity
+        last = (starts + length) % self.capacity
+        starts = starts[self._held_out_before[first] == self._held_out_to[last]]
         if starts.size == 0:
             return None
         drawn = torch.randint(starts.size, (num,), generator=generator, device="cpu").numpy()

@@ -88,15 +88,6 @@ class MemoryWriter:
         self._layout = layout
         self._is_enabled = config.memory.enabled
         self._length = config.practice.window_ticks
-        self.transitions = TransitionRing(
-            config.memory.num_transitions,
-            layout.num_channels,
-            layout.num_sources,
-            num_actions,
-            carry_shape,
-            CARRY_EVERY,
-            device=device,
-        )
         shape = WindowShape(
             num_channels=layout.num_channels,
             num_sources=layout.num_sources,
@@ -111,6 +102,16 @@ class MemoryWriter:
             examined_fraction=config.sleep.examined_fraction,
             block_secs=_block_secs(config),
             seed=config.seed,
+        )
+        self.transitions = TransitionRing(
+            config.memory.num_transitions,
+            layout.num_channels,
+            layout.num_sources,
+            num_actions,
+            carry_shape,
+            CARRY_EVERY,
+            device=device,
+            is_held_out=self.memory.examination.schedule.is_examined if config.sleep.enabled else None,
         )
         self.contexts = OnlineContexts(config.memory.num_contexts, KEY_DIM)
         self._context = 0  # of this tick

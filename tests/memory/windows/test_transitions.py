@@ -157,3 +157,29 @@ def test_resets_of_a_world_are_in_the_windows_to_practise_on_and_in_no_stored_on
     assert now is not None
     assert now.reset is not None
     assert windows[3:5].reset.shape == (2, 5)
+
+
+def test_no_sampled_window_has_a_held_out_frame_or_follows_one_within_its_length(tick_into: Append) -> None:
+    held_out = set(range(20, 26))
+    ring = TransitionRing(
+        64, 3, 2, 1, (2, 4), carry_every=1, is_held_out=lambda time_ns: time_ns // 50_000_000 in held_out
+    )
+    generator = torch.Generator().manual_seed(0)
+    for tick in range(100):
+        tick_into(ring, tick)
+        if tick == 50:
+            window = ring.sample(500, 4, generator)
+    assert window is not None
+    starts = {int(ticks[0]) for ticks in ticks_of(window)}
+    assert starts == {*range(16), *range(30, 47)}, "a window of 4 from 26 to 29 may be in an examined one too"
+    late = ring.sample(500, 4, generator)
+    assert late is not None
+    assert {int(ticks[0]) for ticks in ticks_of(late)} == set(range(36, 96))
+
+
+def test_nothing_is_sampled_while_all_frames_are_held_out(tick_into: Append) -> None:
+    ring = TransitionRing(32, 3, 2, 1, (2, 4), carry_every=1, is_held_out=lambda time_ns: True)
+    for tick in range(20):
+        tick_into(ring, tick)
+    assert ring.sample(4, 4, torch.Generator().manual_seed(0)) is None
+    assert ring.latest(4) is not None, "examined windows are the newest ones"
