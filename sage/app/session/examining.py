@@ -8,10 +8,10 @@ from __future__ import annotations
 from sage.app.config.sage_config import SageConfig
 from sage.app.session.build import Run
 from sage.app.session.summary import SessionSummary
-from sage.runtime.solving.examine import examine
+from sage.runtime.solving.examine import NUM_SUMMARISED, examine
 
-#: Held-out puzzles of each level, and real time after which no more are tried.
-NUM_HELD_OUT, HELD_OUT_SECS = 200, 3.0
+#: Real time after which no more held-out puzzles of a level are tried.
+HELD_OUT_SECS = 3.0
 #: Episodes of each policy that the loop's is compared with.
 NUM_EPISODES = 100
 
@@ -26,7 +26,7 @@ def examine_session(run: Run, config: SageConfig, summary: SessionSummary) -> No
         for level in range(len(solver.levels)):
             if solver.record.has_begun(level):
                 num, num_solved = examine(
-                    solver, level, config.solving, num=NUM_HELD_OUT, limit_secs=HELD_OUT_SECS
+                    solver, level, config.solving, num=NUM_SUMMARISED, limit_secs=HELD_OUT_SECS
                 )
                 summary.note_held_out(solver.name, level, num, num_solved)
     for world, make in run.compared:

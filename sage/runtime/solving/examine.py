@@ -10,6 +10,9 @@ from sage.runtime.solving.models import segments_of
 from sage.runtime.solving.solver import StreamSolver
 from sage.runtime.solving.under_way import settings_of
 
+#: The first held-out puzzles of each level's task, which a session's summary counts. No night is judged by
+#: them where the task has more.
+NUM_SUMMARISED = 200
 #: Puzzles that are solved together.
 BATCH = 50
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sage.runtime.report import SleepOutcome
-from sage.runtime.sleep.judge import judge, paired_difference, paired_gain
+from sage.runtime.sleep.judge import chance_of_gain, judge, paired_difference, paired_gain
 
 
 def test_equal_losses_are_undecided():
@@ -119,3 +119,13 @@ def test_new_losses_of_few_blocks_are_judged_with_the_old_ones():
     assert apart.gain == pytest.approx(0.5)
     together = judge(before, after, is_new, 0, blocks=np.arange(16) // 4)
     assert together.gain == pytest.approx(0.3)
+
+
+def test_the_chance_of_a_gain_is_that_of_the_exact_sign_test() -> None:
+    before, after = np.zeros(20, bool), np.zeros(20, bool)
+    assert chance_of_gain(before, after) == 1.0, "no pair differs"
+    after[:5], before[5:7] = True, True
+    assert chance_of_gain(before, after) == pytest.approx(29 / 128)  # 5, 6 or 7 of 7
+    assert chance_of_gain(after, before) == pytest.approx(120 / 128)  # 2 or more of 7
+    many = np.arange(3000) < 2000
+    assert 0 < chance_of_gain(~many, many) < 1e-60

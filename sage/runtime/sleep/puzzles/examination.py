@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,13 +18,14 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
 from sage.hrm_core.tasks.split import joined, without_ids
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome
-from sage.runtime.sleep.judge import CONFIDENCE, Verdict, paired_difference
+from sage.runtime.sleep.judge import CONFIDENCE, Verdict, chance_of_gain, paired_difference
 from sage.runtime.sleep.puzzles.table import Provenance, PuzzleTable
+from sage.runtime.solving.examine import NUM_SUMMARISED
 
 #: With fewer new puzzles, new and old ones are judged together.
 MIN_NEW = 16
-#: Share of old puzzles that a candidate may lose.
-MAX_OLD_LOSS = 0.01
+#: Share of old puzzles that a candidate may lose, and the number of them that it may lose without a verdict.
+MAX_OLD_LOSS, MIN_OLD_LOST = 0.01, 3
 #: Puzzles that are computed together.
 BATCH = 64
 #: A candidate collapsed if more of its answers repeat, or it answers fewer symbols or follows its input less
@@ -35,13 +36,14 @@ MAX_REPETITION, MIN_ENTROPY, MIN_SENSITIVITY = 0.5, 0.5, 0.25
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExaminedLevel:
     """name, task: of the level.  examples: labels IGNORED where no solution is known.  is_new (N,) bool:
-    since the night before.
+    since the night before.  num_asked: how many of the task's held-out puzzles are among them, the last ones.
     """
 
     name: str
     task: Task
     examples: Examples
     is_new: np.ndarray
+    num_asked: int = 0
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -50,20 +52,40 @@ class ExaminedLevel:
     def of(
         cls, name: str, task: Task, table: PuzzleTable, slept_at: int, *, num_asked: int = 0
     ) -> ExaminedLevel:
-        """A copy of the rows in use, then `num_asked` held-out puzzles of the task, which count as new.
+        """A copy of the rows in use, then `num_asked` held-out puzzles of the task, which count as new: those
+        after the first ones, which a session's summary counts, or the last ones where the task has fewer.
 
         slept_at: tick of the night before, -1 without one.
         """
         rows = slice(table.count)
         is_known = table.columns["provenance"][rows] != Provenance.NONE
         labels = np.where(is_known[:, None], table.solutions[rows], IGNORED)
-        examples = without_ids(table.cells[rows], labels)
-        is_new = table.columns["tick"][rows] > slept_at
-        if num_asked:
-            asked = task.held_out(num_asked)
-            examples = joined([examples, without_ids(asked.inputs, asked.labels)])
-            is_new = np.concatenate([is_new, np.ones(len(asked), bool)])
-        return cls(name=name, task=task, examples=examples, is_new=is_new)
+        level = cls(
+            name=name,
+            task=task,
+            examples=without_ids(table.cells[rows], labels),
+            is_new=table.columns["tick"][rows] > slept_at,
+        )
+        if not num_asked:
+            return level
+        asked = task.held_out(NUM_SUMMARISED + num_asked)
+        return level.and_asked(asked.take(slice(-num_asked, None)))
+
+    def and_asked(self, asked: Examples) -> ExaminedLevel:
+        """With these held-out puzzles of the task at the end."""
+        if not len(asked):
+            return self
+        return replace(
+            self,
+            examples=joined([self.examples, without_ids(asked.inputs, asked.labels)]),
+            is_new=np.concatenate([self.is_new, np.ones(len(asked), bool)]),
+            num_asked=self.num_asked + len(asked),
+        )
+
+    def more(self, num: int) -> Examples:
+        """Up to `num` held-out puzzles of the task that follow those asked; none where it has no more."""
+        start = NUM_SUMMARISED + self.num_asked
+        return self.task.held_out(start + num).take(slice(start, None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +100,27 @@ class Answers:
         """Solved, 0..1; 0 without puzzles."""
         return float(self.is_solved.mean()) if len(self.is_solved) else 0.0
 
+    def __add__(self, other: Answers) -> Answers:
+        """Those of other puzzles of the same level behind these."""
+        return Answers(
+            cells=np.concatenate([self.cells, other.cells]),
+            is_solved=np.concatenate([self.is_solved, other.is_solved]),
+        )
 
-def answers_of(model: HRM, level: ExaminedLevel) -> Iterator[Answers | None]:
+
+def answers_of(model: HRM, task: Task, examples: Examples) -> Iterator[Answers | None]:
     """The answers at the model's own number of segments; yields None after each batch, then the answers."""
     parts = []
-    for start in range(0, len(level), BATCH):
-        rows = level.examples.take(slice(start, start + BATCH))
+    for start in range(0, len(examples), BATCH):
+        rows = examples.take(slice(start, start + BATCH))
         trace = run_segments(model, rows, model.config.halt_max_segments, batch_size=BATCH)
         index, _ = trace.halted()
         parts.append(trace.answers[index, np.arange(len(rows))])
         yield None
-    cells = np.concatenate([np.zeros((0, level.task.spec.seq_len), np.int32), *parts])
+    cells = np.concatenate([np.zeros((0, task.spec.seq_len), np.int32), *parts])
     is_solved = np.zeros(0, bool)
     if len(cells):
-        is_solved = np.asarray(level.task.verify(level.examples.inputs, cells), bool)
+        is_solved = np.asarray(task.verify(examples.inputs, cells), bool)
     yield Answers(cells=cells, is_solved=is_solved)
 
 
@@ -146,34 +175,48 @@ def why_collapsed(before: VitalSigns, after: VitalSigns) -> str:
 
 
 def judge(
-    levels: Sequence[ExaminedLevel], before: Sequence[Answers], after: Sequence[Answers], seed: int
+    levels: Sequence[ExaminedLevel],
+    before: Sequence[Answers],
+    after: Sequence[Answers],
+    seed: int,
+    *,
+    num_looks: int = 1,
 ) -> Verdict:
-    """Accept if the gain on new puzzles is above 0 by paired bootstrap and less than a point of old ones is
-    lost. At least one puzzle is examined.
+    """Accept if the gain on new puzzles is above 0 by paired bootstrap and by a sign test, less than a point
+    of old ones is lost and no level is worse. At least one puzzle is examined.
+
+    num_looks: how often a night is judged at most, each time on more puzzles. The sign tests' level is
+    divided by it (Bonferroni), so that looking again does not raise the share of nights accepted by chance.
     """
     was, now = (np.concatenate([each.is_solved for each in side]).astype(float) for side in (before, after))
     is_new = np.concatenate([level.is_new for level in levels])
     if is_new.sum() < MIN_NEW:
         is_new = np.ones_like(is_new)
     rows = examine_levels(levels, before, after, seed)
+    pairs = [(new.is_solved, old.is_solved) for old, new in zip(before, after) if len(old.is_solved)]
     gain, low, high = paired_difference(was[is_new], now[is_new], seed)
     interval = (
         f"gain {100 * gain:+.1f} points, {CONFIDENCE:.0%} interval {100 * low:+.1f} to {100 * high:+.1f}"
     )
     old_was, old_now = _mean(was[~is_new]), _mean(now[~is_new])
-    worse = next((row for row in rows if row.gain_high < 0), None)
-    if old_was - old_now > MAX_OLD_LOSS:
+    chance = (1 - CONFIDENCE) / 2 / num_looks
+    worse = next(
+        (row for row, pair in zip(rows, pairs) if row.gain_high < 0 and chance_of_gain(*pair) <= chance), None
+    )
+    num_lost = (was - now)[~is_new].sum()
+    if old_was - old_now > MAX_OLD_LOSS and num_lost >= MIN_OLD_LOST:
         outcome = SleepOutcome.ROLLED_BACK
         reason = f"worse on old puzzles: {old_was:.1%} solved, then {old_now:.1%}; on new ones {interval}"
     elif worse is not None:
         outcome = SleepOutcome.ROLLED_BACK
         reason = f"worse on {worse.level}: {worse.before:.1%} solved, then {worse.after:.1%}; {interval}"
-    elif low > 0:
+    elif low > 0 and chance_of_gain(was[is_new] > 0, now[is_new] > 0) <= chance:
         outcome, reason = SleepOutcome.ACCEPTED, interval
-    elif high < 0:
+    elif high < 0 and chance_of_gain(now[is_new] > 0, was[is_new] > 0) <= chance:
         outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
     else:
-        outcome, reason = SleepOutcome.UNDECIDED, f"not significantly different from 0: {interval}"
+        test = " by a sign test" if low > 0 or high < 0 else ""
+        outcome, reason = SleepOutcome.UNDECIDED, f"not significantly different from 0{test}: {interval}"
     return Verdict(
         outcome=outcome,
         reason=reason,

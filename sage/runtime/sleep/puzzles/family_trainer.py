@@ -26,7 +26,6 @@ from sage.runtime.config import SolverTrainingConfig
 
 Learns = Literal["low", "high", "all"]
 CLIP_NORM = 1.0
-NUM_AVERAGED = 10
 
 
 class FamilyTrainer:
@@ -94,20 +93,15 @@ class FamilyTrainer:
 
 def train_config(config: SolverTrainingConfig, *, is_night: bool, seed: int) -> TrainConfig:
     """The recipe of `sage train` on a CPU, with these settings. A night's rate falls to 0; practice scales
-    its own by the errors. A night's average spans about NUM_AVERAGED steps where the night has a limit of CPU
-    time, and otherwise at most as many parts of the night, so that it forgets the start.
+    its own by the errors. Both set the span of the average before each step.
     """
-    ema_decay = config.ema_decay
-    if is_night:
-        share = NUM_AVERAGED / config.night_steps if config.night_cpu_secs is None else 1.0 / NUM_AVERAGED
-        ema_decay = min(ema_decay, max(0.0, 1.0 - share))
     return TrainConfig(
         batch_size=config.batch_size,
         seed=seed,
         cross_entropy="softmax",
         clip_norm=CLIP_NORM,
         q_weight=config.q_weight,
-        ema_decay=ema_decay,
+        ema_decay=config.ema_decay,
         matmul="medium",
         optimizer=OptimizerConfig(
             kind="muon",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
-from sage.hrm_core.tasks.contract import Task
+from sage.hrm_core.tasks.contract import Examples, Task
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.judge import Verdict
@@ -38,6 +38,10 @@ from sage.runtime.sleep.puzzles.pool import Pool, PoolTask, TaskRows
 MAX_DREAMED_SHARE = 0.5
 #: Of the labels that are replayed; above it the night is not kept.
 MAX_WRONG_LABELS = 0.05
+#: Steps that the average of a night spans at least, unless ema_decay spans fewer. It spans a share of those
+#: taken, because the mean of the weights of many steps generalises better than the last ones, also where the
+#: rate falls to 0 (Izmailov et al. 2018).
+NUM_AVERAGED = 10.0
 #: Steps at the end of a night whose mean loss is compared with that of as many at its start, and the ratio
 #: above which the training diverged.
 NUM_COMPARED, DIVERGED = 10, 2.0
@@ -143,6 +147,7 @@ class PuzzleNight:
         report = dataclasses.replace(
             report,
             num_replayed=sum(map(len, self._pools)),
+            num_examined=sum(map(len, self._examined)),
             num_steps=self._num_steps,
             wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
             **values,
@@ -178,12 +183,34 @@ class PuzzleNight:
         """Returns the answers of each level."""
         found: list[Answers] = []
         for index, level in enumerate(self._examined):
-            for answers in answers_of(family[index], level):
-                if answers is None:
-                    yield None
-                else:
-                    found.append(answers)
+            found.append((yield from self._answer(family, index, level.examples)))
         return found
+
+    def _answer(self, family: ModelFamily, index: int, examples: Examples) -> Generator[None, None, Answers]:
+        for answers in answers_of(family[index], self._tasks[index], examples):
+            if answers is not None:
+                return answers
+            yield None
+        raise AssertionError("answers_of yields answers last")
+
+    def _examine_more(
+        self, candidate: ModelFamily, before: list[Answers], after: list[Answers]
+    ) -> Generator[None, None, bool]:
+        """Ask as many held-out puzzles again of each level on which one of the two fails; the answers are
+        added to those given. False where there were none.
+        """
+        has_more = False
+        for index, level in enumerate(self._examined):
+            num = min(level.num_asked, self._config.max_asked - level.num_asked)
+            if num <= 0 or min(before[index].share, after[index].share) == 1.0:
+                continue
+            asked = level.more(num)
+            yield None
+            before[index] += yield from self._answer(self._before, index, asked)
+            after[index] += yield from self._answer(candidate, index, asked)
+            self._examined[index] = level.and_asked(asked)
+            has_more |= len(asked) > 0
+        return has_more
 
     def _prepare(self, candidate: ModelFamily) -> Generator[None, None, str]:
         """Search, check labels, dream. Returns why the night must not be kept, "" if it may."""
@@ -247,11 +274,13 @@ class PuzzleNight:
         levels = [index for index, task in enumerate(tasks) if task is not None]
         sources = {index: TaskRows(self._with_episodes(index, tasks[index]), self._rng) for index in levels}
         needs = np.array([1.0 + LEAST_NEED - before[index].share for index in levels])
+        shortest = min(NUM_AVERAGED, 1.0 / (1.0 - config.ema_decay))
         started = self._clock()
         for _ in range(config.night_steps):
             level = int(self._rng.choice(levels, p=needs / needs.sum()))
             if config.night_cpu_secs is not None:
                 trainer.end_at(self._last_step(config.night_cpu_secs, self._spent(started)))
+            trainer.average_over(max(shortest, config.ema_share * len(self._losses)))
             facts = trainer.step(level, sources[level])
             self._losses.append(facts.figures["lm_loss"])
             self._on_step(candidate)
@@ -298,7 +327,12 @@ class PuzzleNight:
         if wrong:
             return Verdict(outcome=SleepOutcome.ROLLED_BACK, reason=wrong)
         after = yield from self._examine(candidate)
-        verdict = judge(self._examined, before, after, self._plan.seed)
+        num_looks, verdict = self._config.num_looks, None
+        while verdict is None or (
+            verdict.outcome is SleepOutcome.UNDECIDED
+            and (yield from self._examine_more(candidate, before, after))
+        ):
+            verdict = judge(self._examined, before, after, self._plan.seed, num_looks=num_looks)
         for level, one, other in zip(self._examined, before, after):
             reason = why_collapsed(vital_signs(level, one), vital_signs(level, other)) if len(level) else ""
             if reason:

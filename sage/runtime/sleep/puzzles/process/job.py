@@ -92,7 +92,11 @@ def examine(folder: Path) -> tuple[LevelShare, ...]:
     found = []
     for index, (name, task) in enumerate(zip(trainer.names, trainer.tasks)):
         level = ExaminedLevel.of(name, task, trainer.memory.levels[index].examined, -1)
-        answers = next(each for each in answers_of(family[index], level) if isinstance(each, Answers))
+        answers = next(
+            each
+            for each in answers_of(family[index], level.task, level.examples)
+            if isinstance(each, Answers)
+        )
         low, high = wilson_interval(answers.share, len(level))
         found.append(LevelShare(level=name, num=len(level), solved=answers.share, low=low, high=high))
     return tuple(found)
