@@ -184,6 +184,12 @@ class SleepConfig(Section):
     num_steps: int = Field(32, ge=1)
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
+    ema_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="of the steps, which the candidate's average of weights spans; 0: no average",
+    )
     min_examined: int = Field(64, ge=1)
     examined_fraction: float = Field(0.1, gt=0, lt=0.5)
     block_secs: float = Field(5.0, gt=0)

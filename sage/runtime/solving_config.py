@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import Field
@@ -115,15 +114,13 @@ class SolverTrainingConfig(Section):
         512,
         ge=0,
         le=100_000,
-        description="while a night is undecided the number asked is doubled, up to this, of each level on"
-        " which the weights before or after it fail",
+        description="an undecided night is judged once more, on this many of each level on which the weights"
+        " before or after it fail",
     )
     min_examined: int = Field(64, ge=1, description="with fewer held-out puzzles there is no night")
     checks_labels: bool = Field(True, description="solutions that break the rules of the task are not kept")
 
     @property
     def num_looks(self) -> int:
-        """How often a night is judged at most, on more and more of the task's held-out puzzles."""
-        if not 0 < self.num_asked < self.max_asked:
-            return 1
-        return 1 + math.ceil(math.log2(self.max_asked / self.num_asked))
+        """How often a night is judged at most."""
+        return 2 if 0 < self.num_asked < self.max_asked else 1

@@ -26,6 +26,7 @@ from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.loss import LossSettings, window_errors, window_loss
 from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.observation.targets import residual_squares
+from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.memory.windows.window import Window
 from sage.memory.windows.window_file import load_windows, save_windows
@@ -52,7 +53,9 @@ class Night:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepPlan:
-    """Settings of a night, as stored in job.json. block_secs: of the blocks of time that were examined."""
+    """Settings of a night, as stored in job.json. block_secs: of the blocks of time that were examined.
+    ema_share: of the steps, which the candidate's average spans; 0: no average.
+    """
 
     num_steps: int
     batch_size: int
@@ -65,6 +68,7 @@ class SleepPlan:
     tick: int
     trains: Trains = "both"
     block_secs: float = 5.0
+    ema_share: float = 0.0
     loss: LossSettings = field(default_factory=LossSettings)
 
     @classmethod
@@ -92,6 +96,7 @@ class SleepPlan:
             tick=tick,
             trains=sleep.trains,
             block_secs=sleep.block_secs if block_secs is None else block_secs,
+            ema_share=sleep.ema_share,
             loss=loss or LossSettings(),
         )
 
@@ -266,6 +271,7 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan, ranks: Rank
     own = generator if ranks.count == 1 else torch.Generator().manual_seed(plan.seed + 1 + ranks.index)
     weights = trained_weights(model, plan.trains)
     optimizer = torch.optim.AdamW(weights, lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    average = EMA(model, 0.0)
     model.note_residuals(residual_squares(model, replay))
     model.train()
     num_steps = 0
@@ -288,6 +294,9 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan, ranks: Rank
         if torch.isfinite(norm):  # sync: a bad step must not be taken
             optimizer.step()
             num_steps += 1
+            average.decay = 1.0 - 1.0 / max(1.0, plan.ema_share * num_steps)
+            average.update()
+    average.copy_to_weights()
     model.eval()
     return num_steps
 

@@ -337,3 +337,19 @@ def test_a_dream_comes_before_the_replay_and_its_episodes_decide_where_readings_
     assert spoiled.outcome is SleepOutcome.ROLLED_BACK
     worse = sleep_on(copy.deepcopy(night), few, dream=FakeDream(-1.0, 0.0))
     assert worse.outcome is SleepOutcome.ROLLED_BACK
+
+
+def test_the_candidate_is_the_average_over_a_share_of_the_steps(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sleep, "_rate_share", lambda step, num_steps: 1.0)
+
+    def candidate(num_steps: int, ema_share: float) -> dict[str, torch.Tensor]:
+        own = dataclasses.replace(night, model=copy.deepcopy(night.model))
+        sleep_on(own, dataclasses.replace(PLAN, num_steps=num_steps, ema_share=ema_share))
+        return {name: weight.detach() for name, weight in own.model.named_parameters()}
+
+    first, second, mean = candidate(1, 0.0), candidate(2, 0.0), candidate(2, 1.0)
+    assert not are_equal(first, second)
+    for name, weight in mean.items():
+        torch.testing.assert_close(weight, (first[name] + second[name]) / 2)

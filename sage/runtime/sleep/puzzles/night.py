@@ -196,12 +196,12 @@ class PuzzleNight:
     def _examine_more(
         self, candidate: ModelFamily, before: list[Answers], after: list[Answers]
     ) -> Generator[None, None, bool]:
-        """Ask as many held-out puzzles again of each level on which one of the two fails; the answers are
-        added to those given. False where there were none.
+        """Ask the rest of `max_asked` held-out puzzles of each level on which one of the two fails; the
+        answers are added to those given. False where there were none.
         """
         has_more = False
         for index, level in enumerate(self._examined):
-            num = min(level.num_asked, self._config.max_asked - level.num_asked)
+            num = self._config.max_asked - level.num_asked if level.num_asked else 0
             if num <= 0 or min(before[index].share, after[index].share) == 1.0:
                 continue
             asked = level.more(num)
@@ -327,12 +327,11 @@ class PuzzleNight:
         if wrong:
             return Verdict(outcome=SleepOutcome.ROLLED_BACK, reason=wrong)
         after = yield from self._examine(candidate)
-        num_looks, verdict = self._config.num_looks, None
-        while verdict is None or (
-            verdict.outcome is SleepOutcome.UNDECIDED
-            and (yield from self._examine_more(candidate, before, after))
-        ):
-            verdict = judge(self._examined, before, after, self._plan.seed, num_looks=num_looks)
+        seed, num_looks = self._plan.seed, self._config.num_looks
+        verdict = judge(self._examined, before, after, seed, num_looks=num_looks)
+        is_undecided = verdict.outcome is SleepOutcome.UNDECIDED
+        if is_undecided and (yield from self._examine_more(candidate, before, after)):
+            verdict = judge(self._examined, before, after, seed, num_looks=num_looks)
         for level, one, other in zip(self._examined, before, after):
             reason = why_collapsed(vital_signs(level, one), vital_signs(level, other)) if len(level) else ""
             if reason:
