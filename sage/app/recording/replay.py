@@ -225,14 +225,17 @@ def _source(name: str, entry: DeviceEntry, recorded: RecordedRun) -> DeviceEntry
 
 
 def _world_sensors(world: DeviceEntry, base: SageConfig, recorded: RecordedRun) -> list[DeviceEntry]:
-    """Replays of the sources of an environment, in the recorded order. An estimate of a group is none of
-    them, whatever its name: the replay makes it again.
+    """Replays of the sources of an environment, in the recorded order. A sensor of the configuration, an
+    estimate of a group, which the replay makes again, and a source of an environment whose name begins with
+    this one's are none of them, whatever their names.
     """
-    estimates = {group.name for group in base.measurements}
+    prefix = f"{world.name}."
+    others = {entry.name for entry in base.sensors} | {group.name for group in base.measurements}
+    inner = tuple(f"{each.name}." for each in base.enabled_environments if each.name.startswith(prefix))
     return [
         _source(name, world, recorded)
         for name in recorded.sources
-        if name.startswith(f"{world.name}.") and name not in estimates
+        if name.startswith(prefix) and name not in others and not name.startswith(inner)
     ]
 
 
