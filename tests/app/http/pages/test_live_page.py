@@ -257,6 +257,10 @@ def test_what_is_shown_is_of_the_session_that_runs(chromium: Any, tmp_path: Path
             chromium.open(server.address)
             chromium.until("document.querySelectorAll('#sources tr').length === 3")
             assert chromium.run("document.title") == "wake: made up"
+            units = (
+                "[...document.querySelectorAll('#plot-tick, #plot-curve')].map((each) => each.parentElement"
+            )
+            assert chromium.run(f"{units}.querySelector('p').textContent.match(/ms|%/)?.[0])") == ["%", "ms"]
             port = server.port
         chromium.until("document.title === 'no connection: made up'")
         assert chromium.run("document.querySelectorAll('#sources tr').length") == 3  # the last known ones
