@@ -85,7 +85,9 @@ def _compiled(function: Any, caller: str, options: dict[str, Any]) -> Any:
     ):  # no home, or none to write to: numba finds another place, or compiles at each start
         digest = source_digest(frozenset({function.__module__, caller}))
         folder = Path(user_cache_dir("sage")) / "kernels" / digest
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _say_first()
         numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # read when a function is decorated
         try:
             return jit(function)
@@ -105,6 +107,12 @@ def _kept(function: Any, options: dict[str, Any]) -> Any:
             raise
         _say_not_kept()
         return numba.njit(**options)(function)
+
+
+@cache
+def _say_first() -> None:
+    """Where a kernel was not compiled before. A step of robust fusion takes 35 s of a processor's time."""
+    _say("inner loops are compiled, which can take minutes, and kept for the next start")
 
 
 @cache

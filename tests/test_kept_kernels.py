@@ -36,3 +36,16 @@ def test_an_account_without_a_home_folder_compiles_too(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(compiled, "user_cache_dir", no_home)
     assert kernel(_doubled)(21) == 42
+
+
+def test_a_line_says_that_a_kernel_is_compiled_for_the_first_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Once a process, before the first call; none where the kernel is kept."""
+    said: list[str] = []
+    monkeypatch.setattr(compiled, "_say", lambda what, **facts: said.append(what))
+    monkeypatch.setattr(compiled, "user_cache_dir", lambda name: str(tmp_path))
+    for _ in range(2):
+        compiled._say_first.cache_clear()
+        kernel(_doubled)
+        assert said == ["inner loops are compiled, which can take minutes, and kept for the next start"]

@@ -5,6 +5,7 @@ Invariant: the kind `table` replays the file with the same values and, rounded t
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,13 +66,20 @@ def record_kind(
         )
     table = np.array(rows, dtype=np.float64)  # (N, 1 + C)
     try:
-        arrays: dict[str, Any] = {sensor.spec.name: table, f"{sensor.spec.name}__cols": np.array(columns)}
-        np.savez_compressed(out, **arrays)
+        _write(out, {sensor.spec.name: table, f"{sensor.spec.name}__cols": np.array(columns)})
     except OSError as error:
         raise UserError(
             f"--out {out}: {(error.strerror or str(error)).lower()}: give a file that can be written"
         ) from error
     return Recording(name=sensor.spec.name, num_readings=len(rows), num_channels=len(columns) - 1)
+
+
+def _write(out: Path, arrays: dict[str, np.ndarray]) -> None:
+    """As np.savez_compressed does, which takes no array of the name `file` and leaves out `allow_pickle`."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _prepare(sensor_class: Any, config: Any, clock: Clock) -> tuple[Any, int]:

@@ -69,8 +69,11 @@ def _schema(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1}
     if parameter.kind == "names":
-        schema: dict[str, Any] = {"type": "string", "minLength": 1}
+        schema: dict[str, Any] = text
+    elif parameter.kind == "name":
+        schema = {"type": "array", "items": text}
     else:
         schema = {"type": parameter.kind, "minimum": parameter.low, "maximum": parameter.high}
     if parameter.default is not None:
@@ -78,7 +81,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "query",
-        "required": parameter.is_required,
+        "required": False,
         "schema": schema,
         "description": parameter.about,
     }

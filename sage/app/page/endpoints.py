@@ -97,7 +97,10 @@ class Endpoints:
         return reply({"puzzles": self._part("puzzles")})
 
     async def series(self, request: Request, given: Mapping[str, Any]) -> Response:
-        arguments = (given["names"], given["from"], given["to"], given["points"])
+        names = tuple(dict.fromkeys((*given["names"], *given["name"])))
+        if not names:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "names: missing: give names or name")
+        arguments = (names, given["from"], given["to"], given["points"])
         return await _stored(lambda: self._history.series(*arguments))
 
     async def levels(self, request: Request, given: Mapping[str, Any]) -> Response:
@@ -179,7 +182,7 @@ def endpoint_of(endpoints: Endpoints, row: Endpoint) -> Callable[[Request], Any]
     call = getattr(endpoints, row.call)
 
     async def endpoint(request: Request) -> Response:
-        found: Response = await call(request, row.read(request.query_params))
+        found: Response = await call(request, row.read(request.query_params.multi_items()))
         return found
 
     return endpoint

@@ -7,7 +7,7 @@ Invariant: no route that changes state is outside of this table.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
@@ -43,24 +43,24 @@ MAX_NAMES, MAX_NAME_CHARS, MAX_SECS = 64, 300, 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """kind: "names" is a list of texts with commas between.  low, high: of a number, both allowed."""
+    """kind: "names" is a list of texts with commas between, "name" one text as it is, repeatable; both have a
+    tuple as their value.  low, high: of a number, both allowed.
+    """
 
     name: str
-    kind: Literal["names", "number", "integer"]
+    kind: Literal["names", "name", "number", "integer"]
     about: str
     default: float | None = None
     low: float = 0
     high: float = MAX_SECS
-    is_required: bool = False
 
-    def read(self, text: str | None) -> Any:
-        """The value. Refusal 400."""
-        if text is None:
-            if self.is_required:
-                raise _wrong(f"{self.name}: missing: {self.about}")
+    def read(self, texts: Sequence[str]) -> Any:
+        """The value; the last one of a number that is given twice. Refusal 400."""
+        if self.kind in ("names", "name"):
+            return self._names(texts)
+        if not texts:
             return self.default
-        if self.kind == "names":
-            return self._names(text)
+        text = texts[-1]
         try:
             value = int(text[:20]) if self.kind == "integer" else float(text[:40])
         except ValueError:
@@ -69,9 +69,15 @@ class Parameter:
             raise _wrong(f"{self.name} is {text[:40]!r}: give a number from {self.low:g} to {self.high:g}")
         return value
 
-    def _names(self, text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(part for part in text.split(",") if part))
-        if not names or len(names) > MAX_NAMES or max(map(len, names)) > MAX_NAME_CHARS:
+    def _names(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """() where it is not given."""
+        parts = (part for text in texts for part in (text.split(",") if self.kind == "names" else [text]))
+        names = tuple(dict.fromkeys(part for part in parts if part))
+        if (
+            (texts and not names)
+            or len(names) > MAX_NAMES
+            or max(map(len, names), default=0) > MAX_NAME_CHARS
+        ):
             raise _wrong(f"{self.name}: give 1 to {MAX_NAMES} names of up to {MAX_NAME_CHARS} characters")
         return names
 
@@ -91,14 +97,17 @@ class Endpoint:
     def changes_state(self) -> bool:
         return self.method == "POST"
 
-    def read(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """The parameters' values. Refusal 400 for one that is unknown or wrong."""
+    def read(self, given: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """The parameters' values. given: (name, text) each.  Refusal 400 for one that is unknown or wrong."""
         known = {parameter.name for parameter in self.parameters}
-        for name in given:
+        for name, _ in given:
             if name not in known:
                 expected = f"give {', '.join(sorted(known))}" if known else "this path takes none"
                 raise _wrong(f"{name[:40]}: unknown query parameter: {expected}")
-        return {parameter.name: parameter.read(given.get(parameter.name)) for parameter in self.parameters}
+        return {
+            parameter.name: parameter.read([text for name, text in given if name == parameter.name])
+            for parameter in self.parameters
+        }
 
 
 def _points(default: int) -> Parameter:
@@ -110,9 +119,9 @@ _SERIES = (
     Parameter(
         name="names",
         kind="names",
-        about="Columns of a tick, or SOURCE.column, with commas between.",
-        is_required=True,
+        about="Columns of a tick, or SOURCE.column, with commas between. Give names or name, or both.",
     ),
+    Parameter(name="name", kind="name", about="One of them, which can have commas. Repeatable."),
     Parameter(name="from", kind="number", about="Seconds of the session's clock, included."),
     Parameter(name="to", kind="number", about="Seconds of the session's clock, included."),
     _points(600),

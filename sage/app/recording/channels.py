@@ -77,6 +77,11 @@ def _object(title: str, properties: dict[str, Any]) -> dict[str, Any]:
     return {"title": title, "type": "object", "properties": {"timestamp": _TIME, **properties}}
 
 
+def reading_topic(source: str) -> str:
+    """Of the readings of one source."""
+    return f"/sensors/{source}"
+
+
 def reading_channel(spec: SensorSpec, form: Form) -> ChannelSpec:
     """Of the readings of one source: its spec is in the metadata."""
     name, properties = _schema_of(spec, form)
@@ -85,7 +90,7 @@ def reading_channel(spec: SensorSpec, form: Form) -> ChannelSpec:
     else:
         unit = f"{spec.observes[0]} in {spec.observes[1]}"
     return ChannelSpec(
-        topic=f"/sensors/{spec.name}",
+        topic=reading_topic(spec.name),
         schema_name=name,
         schema=_object(name, properties | _READING) | {"description": unit},
         metadata={

@@ -47,10 +47,10 @@ def export_recording(path: Path, out: Path, file_format: Format) -> tuple[Path, 
             start_ns = start_of(file)
             out.mkdir(parents=True, exist_ok=True)
             written = []
-            for name, topics, table in _tables(file):
-                if any(file.count_of(each) for each in file.channels() if each.topic in topics):
+            for name, channels, table in _tables(file):
+                if any(map(file.count_of, channels)):
                     target = out / f"{name}.{file_format}"
-                    rows = table.rows(file, topics, start_ns)
+                    rows = table.rows(file, channels, start_ns)
                     _write(target, table.columns, rows, file_format)
                     written.append(target)
             return tuple(written)
@@ -71,10 +71,12 @@ class _Table(ABC):
     def __init__(self, columns: dict[str, str]) -> None:
         self.columns = columns
 
-    def rows(self, file: McapFile, topics: Sequence[str], start_ns: int) -> Iterator[Row]:
-        for _, channel, record in file.messages(topics=topics):
-            message = json.loads(record.data)
-            yield from self.rows_of(message, channel, record, (record.log_time - start_ns) / 1e9)
+    def rows(self, file: McapFile, channels: Sequence[Any], start_ns: int) -> Iterator[Row]:
+        numbers = {each.id for each in channels}  # earlier recordings can have one topic for two sources
+        for _, channel, record in file.messages(topics=[each.topic for each in channels]):
+            if channel.id in numbers:
+                message = json.loads(record.data)
+                yield from self.rows_of(message, channel, record, (record.log_time - start_ns) / 1e9)
 
     @abstractmethod
     def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
@@ -165,23 +167,27 @@ class _Plain(_Table):
         yield [secs, *(message[name] for name in self._fields)]
 
 
-def _tables(file: McapFile) -> Iterator[tuple[str, list[str], _Table]]:
-    """(name of the file, topics, table)."""
+def _tables(file: McapFile) -> Iterator[tuple[str, list[Any], _Table]]:
+    """(name of the file, channels, table)."""
     sources = [each for each in file.channels() if SPEC_KEY in each.metadata]
     for channel, name in zip(sources, _distinct([_file_name(each.metadata[SOURCE_KEY]) for each in sources])):
         spec = json.loads(channel.metadata[SPEC_KEY])
-        yield f"source.{name}", [channel.topic], _Readings(spec, channel.metadata[FORM_KEY])
-    statuses = [each.topic for each in file.channels() if each.metadata.get(FORM_KEY) == STATUS_FORM]
+        yield f"source.{name}", [channel], _Readings(spec, channel.metadata[FORM_KEY])
+    statuses = [each for each in file.channels() if each.metadata.get(FORM_KEY) == STATUS_FORM]
     nights = {"outcome": "string", "reason": "string", "tick": "int64", "loss_before": "float64"}
     nights |= {name: "float64" for name in ("loss_after", "gain", "gain_low", "gain_high")}
     coherence = {"metric": "string", "modules": "string", "tick": "int64", "value": "float64"}
     coherence |= {name: "float64" for name in ("null_mean", "null_std", "z")}
-    yield "ticks", [TICK_TOPIC], _Ticks()
-    yield "trust", [TICK_TOPIC], _Trust()
-    yield "events", [EVENT_TOPIC], _Events()
-    yield "nights", [SLEEP_TOPIC], _Plain(nights)
-    yield "coherence", [COHERENCE_TOPIC], _Plain(coherence)
+    yield "ticks", _of_topic(file, TICK_TOPIC), _Ticks()
+    yield "trust", _of_topic(file, TICK_TOPIC), _Trust()
+    yield "events", _of_topic(file, EVENT_TOPIC), _Events()
+    yield "nights", _of_topic(file, SLEEP_TOPIC), _Plain(nights)
+    yield "coherence", _of_topic(file, COHERENCE_TOPIC), _Plain(coherence)
     yield "status", statuses, _Status()
+
+
+def _of_topic(file: McapFile, topic: str) -> list[Any]:
+    return [each for each in file.channels() if each.topic == topic]
 
 
 def _file_name(source: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from sage.about import __version__
 from sage.app.recording.channel_table import ChannelTable
 from sage.app.recording.channels import ChannelSpec
+from sage.app.recording.mcap_writer import McapWriter
 from sage.app.terminal.errors import UserError
 from sage.sensors.contract import SensorUnavailable
 from sage.sensors.recordings.mcap_file import import_mcap
@@ -127,18 +128,18 @@ class _McapOutput:
     """One file. Records before `_good` bytes are whole."""
 
     def __init__(self, path: Path, record: RunRecord) -> None:
-        writer_module = import_mcap("mcap.writer")
         self._path = path
         self._stream = path.open("xb", buffering=0)
         self._output = _Whole(self._stream)
         self._is_finished = False
-        self._writer: Any = writer_module.Writer(self._output, chunk_size=CHUNK_BYTES, enable_data_crcs=True)
+        self._writer = McapWriter(self._output, folder=path.absolute().parent, chunk_bytes=CHUNK_BYTES)
         self._table = ChannelTable(self._writer)
         self._do(lambda: self._begin(record))
 
     @property
     def size(self) -> int:
-        return self._output.tell()
+        """With the index of its chunks, which is written at the end."""
+        return self._output.tell() + self._writer.index_bytes
 
     def register(self, channel: ChannelSpec) -> int:
         data = json.dumps(channel.schema).encode()
@@ -172,7 +173,7 @@ class _McapOutput:
         self._stream.close()
 
     def _begin(self, record: RunRecord) -> None:
-        self._writer.start(profile="", library=f"sage {__version__}")
+        self._writer.start(f"sage {__version__}")
         self._writer.add_metadata(RUN_NAME, dict(record.run))
         self._writer.add_metadata(EFFECTORS_NAME, {"specs": json.dumps(record.effectors)})
         start_ns = int(record.run["start_ns"])
@@ -188,6 +189,7 @@ class _McapOutput:
             self._is_finished = True
             self._output.cut()
             self._stream.close()
+            self._writer.close()
             reason = error.strerror or str(error)
             raise OSError(
                 error.errno,

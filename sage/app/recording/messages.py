@@ -1,13 +1,15 @@
 """From what a session does to the messages of its channels.
 
 Invariant: a message's log time is when the loop or its thread got it, its publish time when it was measured,
-both as the wall time of the run's start plus the time since then: the difference is exact.
+both as the wall time of the run's start plus the time since then: the difference is exact. Each channel has
+a topic of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,13 @@ from sage.app.recording.channels import (
     EVENT_TOPIC,
     INFO,
     WARNING,
+    ChannelSpec,
     MessageSink,
     coherence_channel,
     log_channel,
     pose_channel,
     reading_channel,
+    reading_topic,
     sleep_channel,
     status_channel,
     text_channel,
@@ -55,12 +59,13 @@ class Messages:
         self._sink = sink
         self._shift_ns = start_ns - epoch_ns
         self._report_ns = start_ns - epoch_ns + loop_epoch_ns
-        self._sources = {spec.name: _Source(sink, spec, jpeg) for spec in specs}
+        self._channels = _Channels(sink, specs)
+        self._sources = {spec.name: _Source(self._channels, spec, jpeg) for spec in specs}
         self._texts: dict[str, int] = {}
-        self._tick = sink.add_channel(tick_channel())
-        self._event = sink.add_channel(log_channel(EVENT_TOPIC))
-        self._sleep = sink.add_channel(sleep_channel())
-        self._coherence = sink.add_channel(coherence_channel())
+        self._tick = self._channels.add(tick_channel())
+        self._event = self._channels.add(log_channel(EVENT_TOPIC))
+        self._sleep = self._channels.add(sleep_channel())
+        self._coherence = self._channels.add(coherence_channel())
         self._digest = hashlib.blake2b(digest_size=8)
         self._num_ticks = 0
 
@@ -114,7 +119,7 @@ class Messages:
     def _write_text(self, item: Text) -> None:
         at_ns, answer = item.at_ns + self._shift_ns, item.answer
         if item.source not in self._texts:
-            self._texts[item.source] = self._sink.add_channel(text_channel(item.source))
+            self._texts[item.source] = self._channels.add(text_channel(item.source))
         plain = _log_message(at_ns, INFO, answer.text, item.source)
         plain |= {"sequence": answer.sequence, "right": answer.right}
         self._put(self._texts[item.source], plain, at_ns, at_ns, answer.sequence)
@@ -161,18 +166,39 @@ class Messages:
         self.num_written += 1
 
 
+class _Channels:
+    """Adds channels to a sink. The readings of a source have `/sensors/NAME`; another channel whose topic is
+    taken, as `/sensors/x/status` is by a source `x/status`, gets a number: `/sensors/x/status_2`.
+    """
+
+    def __init__(self, sink: MessageSink, specs: list[SensorSpec]) -> None:
+        self._sink = sink
+        self._taken = {reading_topic(spec.name) for spec in specs}
+
+    def add_readings(self, channel: ChannelSpec) -> int:
+        return self._sink.add_channel(channel)
+
+    def add(self, channel: ChannelSpec) -> int:
+        topic, number = channel.topic, 1
+        while topic in self._taken:
+            number += 1
+            topic = f"{channel.topic}_{number}"
+        self._taken.add(topic)
+        return self._sink.add_channel(replace(channel, topic=topic))
+
+
 class _Source:
     """The channels of one source."""
 
-    def __init__(self, sink: MessageSink, spec: SensorSpec, jpeg: bool) -> None:
+    def __init__(self, channels: _Channels, spec: SensorSpec, jpeg: bool) -> None:
         form: Form = form_of(spec)
         is_colour = spec.tensor.shape[-1] == 3
         self.form: Form = "jpeg" if jpeg and form == "raw_image" and is_colour else form
         self.keys = keys_of(spec)
-        self.channel = sink.add_channel(reading_channel(spec, self.form))
-        self.status = sink.add_channel(status_channel(spec))
+        self.channel = channels.add_readings(reading_channel(spec, self.form))
+        self.status = channels.add(status_channel(spec))
         self._axes = _axes(spec)
-        self.pose = sink.add_channel(pose_channel(spec.name)) if self._axes else None
+        self.pose = channels.add(pose_channel(spec.name)) if self._axes else None
 
     def pose_of(self, values: np.ndarray) -> dict[str, Any]:
         """At the origin; without a turn where the values are not finite, as a viewer refuses null."""

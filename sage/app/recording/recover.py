@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from sage.app.recording.channel_table import CHANNEL_NAME, ChannelTable, channel_of
 from sage.app.recording.mcap_sink import CHUNK_BYTES
+from sage.app.recording.mcap_writer import McapWriter
 from sage.app.terminal.errors import UserError
 from sage.durable import replacing
 from sage.sensors.contract import SensorUnavailable
@@ -50,10 +51,9 @@ def recover_recording(path: Path, out: Path | None = None) -> Recovered:
     _check(path)
     recovered = Recovered(path=target)
     try:
-        writer_module = import_mcap("mcap.writer")
         with replacing(target) as partial, partial.open("wb") as stream:
-            writer = writer_module.Writer(stream, chunk_size=CHUNK_BYTES, enable_data_crcs=True)
-            writer.start(profile="", library="sage recording recover")
+            writer = McapWriter(stream, folder=target.absolute().parent, chunk_bytes=CHUNK_BYTES)
+            writer.start("sage recording recover")
             copier = _Copier(writer, recovered)
             summary = _summary(path)
             if summary is not None:

@@ -30,7 +30,7 @@ from sage.mailbox.clock import Clock
 from sage.plain_yaml import load_plain
 from sage.runtime.report import Event, Instrument, SleepReport, TickReport
 from sage.sensors.contract import EffectorSpec
-from sage.sensors.recordings.codec import SPEC_KEY, effector_spec, plain_spec
+from sage.sensors.recordings.codec import SOURCE_KEY, SPEC_KEY, effector_spec, plain_spec
 from sage.sensors.recordings.mcap_file import McapFile
 from sage.sensors.recordings.recorded_sensor import RecordedConfig
 from sage.sensors.recordings.recorded_stream import RUN_RECORD, end_of, start_of
@@ -66,9 +66,7 @@ def read_run(path: Path) -> RecordedRun:
             run, attached = metadata[RUN_RECORD], file.attachment(CONFIG_NAME)
             specs = json.loads(metadata.get(EFFECTORS_NAME, {}).get("specs", "[]"))
             described = {
-                channel.topic.removeprefix("/sensors/")
-                for channel in file.channels()
-                if SPEC_KEY in channel.metadata
+                channel.metadata[SOURCE_KEY] for channel in file.channels() if SPEC_KEY in channel.metadata
             }
             last = next(file.messages(topics=[TICK_TOPIC], reverse=True), None)
             duration_ns = max(0, end_of(file) - start_ns)
@@ -227,14 +225,17 @@ def _source(name: str, entry: DeviceEntry, recorded: RecordedRun) -> DeviceEntry
 
 
 def _world_sensors(world: DeviceEntry, base: SageConfig, recorded: RecordedRun) -> list[DeviceEntry]:
-    """Replays of the sources of an environment, in the recorded order. An estimate of a group is none of
-    them, whatever its name: the replay makes it again.
+    """Replays of the sources of an environment, in the recorded order. A sensor of the configuration, an
+    estimate of a group, which the replay makes again, and a source of an environment whose name begins with
+    this one's are none of them, whatever their names.
     """
-    estimates = {group.name for group in base.measurements}
+    prefix = f"{world.name}."
+    others = {entry.name for entry in base.sensors} | {group.name for group in base.measurements}
+    inner = tuple(f"{each.name}." for each in base.enabled_environments if each.name.startswith(prefix))
     return [
         _source(name, world, recorded)
         for name in recorded.sources
-        if name.startswith(f"{world.name}.") and name not in estimates
+        if name.startswith(prefix) and name not in others and not name.startswith(inner)
     ]
 
 

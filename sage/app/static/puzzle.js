@@ -15,7 +15,10 @@ let models = [];
 let kind = "sudoku";
 let model = null;
 let solving = null;  // what cancels the request in progress
-const editor = new Editor(by("puzzle"), (cells) => { by("text").value = textOf(editor.board, cells); });
+const editor = new Editor(by("puzzle"), (cells) => {
+  by("text").value = textOf(editor.board, cells);
+  fail(by("fault"), null);
+});
 
 function fail(place, error) {
   place.textContent = error ? error.message : "";
@@ -165,7 +168,9 @@ async function loadExample(name) {
 }
 
 // The text is what is sent; the drawing follows where the page can read it.
+// A fault was of the text before.
 function followText() {
+  fail(by("fault"), null);
   const text = by("text").value;
   if (kind === "arc") {
     const task = readArcTask(text);

@@ -25,7 +25,8 @@ class Worlds:
         observes = [spec.observes[0] for spec in layout.specs]
         self._rewards = [source for source, quantity in enumerate(observes) if quantity == REWARD_QUANTITY]
         resets = [source for source, quantity in enumerate(observes) if quantity == RESET_QUANTITY]
-        self._worlds = [_World(layout, source) for source in resets]
+        names = [layout.specs[source].name.rpartition(".")[0] for source in resets]
+        self._worlds = [_World(layout, source, names) for source in resets]
         self.reward = math.nan
         self.reset = 0.0
 
@@ -57,12 +58,18 @@ class Worlds:
 
 
 class _World:
-    """One world's sources and its episodes."""
+    """One world's sources and its episodes. names: of all worlds."""
 
-    def __init__(self, layout: Layout, reset_source: int) -> None:
+    def __init__(self, layout: Layout, reset_source: int, names: list[str]) -> None:
         self.name = layout.specs[reset_source].name.rpartition(".")[0]
         prefix = f"{self.name}."
-        own = [source for source, spec in enumerate(layout.specs) if spec.name.startswith(prefix)]
+        others = tuple(f"{name}." for name in names if name.startswith(prefix))
+        sources = [spec.name for spec in layout.specs]
+        own = [
+            source
+            for source, name in enumerate(sources)
+            if name.startswith(prefix) and not name.startswith(others)
+        ]
         self.channels = np.flatnonzero(np.isin(layout.source_of_channel, own))
         self._reset_source = reset_source
         self._reset_channel = int(layout.offsets[reset_source])

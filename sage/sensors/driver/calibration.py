@@ -6,6 +6,7 @@ or that the sensor refuses, is set aside and logged, and the sensor opens withou
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
 
 Calibration = Mapping[str, float | Sequence[float]]
 VERSION = 1
+#: Of a sensor's name in the name of its file. A file system takes 255 bytes: the rest is for what is written
+#: beside the file.
+MAX_NAME_BYTES = 230
 
 
 @runtime_checkable
@@ -76,7 +80,11 @@ class CalibrationFolder:
         _log(spec).warning("calibration refused", error=str(error), file=str(kept))
 
     def path_of(self, spec: SensorSpec) -> Path:
-        return self.folder / f"{quote(spec.name, safe='')}.json"
+        name = quote(spec.name, safe="")
+        if len(name) > MAX_NAME_BYTES:
+            digest = hashlib.blake2b(spec.name.encode(), digest_size=16).hexdigest()
+            name = f"{name[: MAX_NAME_BYTES - len(digest) - 1]}-{digest}"
+        return self.folder / f"{name}.json"
 
 
 class CalibratingSensor:

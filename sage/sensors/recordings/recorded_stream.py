@@ -102,6 +102,8 @@ class RecordedStream:
         topics = [each.topic for each in self._file.channels() if SOURCE_KEY in each.metadata]
         start_ns = self.start_ns
         for _, channel, record in self._file.messages(topics=topics, starting_at=start_ns + from_ns):
+            if SOURCE_KEY not in channel.metadata:  # another channel of the topic, in an earlier recording
+                continue
             item = RecordedItem(
                 at_ns=record.log_time - start_ns,
                 captured_ns=record.publish_time - start_ns,

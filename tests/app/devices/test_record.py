@@ -28,6 +28,15 @@ def test_a_recording_holds_time_and_every_channel(tmp_path: Path) -> None:
     assert np.allclose(np.diff(table[:, 0]), 0.05)
 
 
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "left arm/1"])
+def test_a_recording_holds_a_sensor_of_any_name(name: str, tmp_path: Path) -> None:
+    settings, out = ("rate_hz=20", "shape=[3]", f"name={name}"), tmp_path / "it.npz"
+    record_kind("synthetic", settings, seconds=1.0, out=out, clock=ManualClock())
+    with np.load(out, allow_pickle=False) as arrays:
+        assert arrays[name].shape == (20, 4)
+        assert len(arrays[f"{name}__cols"]) == 4
+
+
 def test_a_recording_replays_through_the_kind_table(tmp_path: Path) -> None:
     out = tmp_path / "imu.npz"
     record_kind("synthetic", SOURCE, seconds=2.0, out=out, clock=ManualClock())

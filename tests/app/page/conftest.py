@@ -17,7 +17,7 @@ from sage.app.page.endpoints import Endpoints
 from sage.app.page.feed import SessionFeed
 from sage.app.page.history import History
 from sage.app.page.routes import create_app
-from sage.app.session.synthetic import SyntheticSession
+from sage.app.session.synthetic import SOURCES, SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock
@@ -51,13 +51,13 @@ class Reply:
 class Page:
     """asked: the verbs that were called, with their fields."""
 
-    def __init__(self, folder: Path, num_ticks: int) -> None:
+    def __init__(self, folder: Path, num_ticks: int, sources: tuple[str, ...] = SOURCES) -> None:
         self.asked: list[dict[str, Any]] = []
         self.feed = SessionFeed("calm-otter", period_ns=lambda: 50_000_000, real_clock=ManualClock())
         self.store = MetricsStore(folder / "store.sqlite")
         self.session = self.store.begin_session()
         writer = self.store.instrument(self.session)
-        for item in SyntheticSession(num_ticks=num_ticks).items():
+        for item in SyntheticSession(num_ticks=num_ticks, sources=sources).items():
             for instrument in (writer, self.feed):
                 give(with_puzzle(item), instrument)
         self.store.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 
 from sage.app.page.routes import MAX_BODY_BYTES
 from sage.app.page.table import COMMANDS, ENDPOINTS
+from tests.app.page.conftest import Page
 
 TOKEN = "a-token-for-the-tests-alone"
 GOOD = {"host": "127.0.0.1:8642", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
@@ -117,10 +119,22 @@ def test_series_levels_nights_and_events_come_from_the_store(page):
     assert events[-1]["kind"] == "recovered"
 
 
+def test_a_name_with_commas_is_asked_for_by_itself(tmp_path):
+    page = Page(tmp_path, 20, ("imu", "arm, left&right"))
+    name = "arm, left&right.trust"
+    query = f"/api/series?names=coherence,imu.trust&name={quote(name, safe='')}&name=coherence"
+    found = page.ask("GET", query).json["series"]
+    assert list(found) == ["coherence", "imu.trust", name]
+    assert list(page.ask("GET", f"/api/series?name={quote(name, safe='')}").json["series"]) == [name]
+    page.store.close()
+
+
 @pytest.mark.parametrize(
     "query",
     [
         "/api/series",
+        "/api/series?name=",
+        "/api/series?name=coherence&name=nothing",
         "/api/series?names=",
         "/api/series?names=nothing",
         "/api/series?names=coherence&points=1",

@@ -108,6 +108,16 @@ def test_an_estimate_named_like_an_environments_sensor_is_made_again() -> None:
     assert [entry.name for entry in replay.sensors] == ["a", "b", "room.reward", "room.position"]
 
 
+def test_a_source_whose_name_begins_with_that_of_two_environments_is_replayed_once() -> None:
+    config = config_of(
+        sensors=[{"kind": "synthetic", "name": "room.light"}],
+        environments=[{"kind": "key_door", "name": name} for name in ("room", "room.left")],
+    )
+    sources = ("room.light", "room.reward", "room.left.reward")
+    replay = replay_config(recorded_run(config, *sources), None, ())
+    assert [entry.name for entry in replay.sensors] == list(sources)
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "form"),
     [

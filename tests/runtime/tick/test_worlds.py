@@ -57,6 +57,20 @@ def test_a_reset_ends_an_episode_and_the_changes_of_that_world_alone(
     assert made.facts()[0].last_return == 5.0
 
 
+def test_a_world_has_no_source_of_another_whose_name_begins_with_its_own(
+    spec: Callable[..., SensorSpec],
+) -> None:
+    specs = [
+        spec(f"{world}.{part}", 1, observes=(part, "1"))
+        for world in ("game", "game.2")
+        for part in ("reward", "reset")
+    ]
+    made, deltas = Worlds(Layout.of(specs)), np.ones(4)
+    made.meet(np.ones(4, dtype=bool), np.array([1.0, ENDED, 10.0, 0.0]), deltas)
+    assert [facts.episode_return for facts in made.facts()] == [1.0, 10.0]
+    assert deltas.tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_success_is_of_the_episode_that_ended(spec: Callable[..., SensorSpec]) -> None:
     names = ("reward", "reset", "success")
     made = Worlds(Layout.of([spec(f"game.{name}", 1, observes=(name, "1")) for name in names]))

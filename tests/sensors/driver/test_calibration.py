@@ -82,6 +82,13 @@ def test_it_is_kept_at_close_and_given_back_at_the_next_open(
     assert opened(1, shape=(3,))[0].num_seen == 1
 
 
+def test_names_too_long_for_a_file_have_a_file_each(opened: Callable[..., tuple[Learns, Sensor]]) -> None:
+    names = ["温" * 127 + last for last in "度計"]
+    for num, name in enumerate(names, start=1):
+        opened(num, name=name)
+    assert [opened(0, name=name)[0].num_seen for name in names] == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', "\x00"])
 def test_a_damaged_file_is_set_aside_and_the_sensor_opens(
     content: str, opened: Callable[..., tuple[Learns, Sensor]], folder: CalibrationFolder

@@ -3,7 +3,7 @@ import { problemsOf, setAlert } from "./live_alert.js";
 import { command, follow, hasToken, keepToken, read, setToken } from "./live_api.js";
 import { clock, count, find, make, number, put } from "./live_format.js";
 import { forgetHand, showHand } from "./live_hand.js";
-import { budgetMillis, forgetEvents, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
+import { budgetMillis, forgetParts, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
 import { LinePlot, markNights } from "./live_plots.js";
 
 const HISTORY_SECS = 10;
@@ -23,7 +23,6 @@ function onFrame(next) {
   if (frame && next.status.session !== frame.status.session) beginSession();
   frame = next;
   const { status } = frame;
-  document.title = `${status.is_paused ? "paused" : status.state}: ${status.name ?? "SAGE"}`;
   put(find("name"), status.name ?? "SAGE");
   put(find("session"), status.session ?? "");
   showState(status.is_paused ? "paused" : status.state);
@@ -52,7 +51,7 @@ function onFrame(next) {
 
 // The page stays open while a session ends and another begins at its address.
 function beginSession() {
-  forgetEvents();
+  forgetParts();
   forgetHand();
   markNights([]);
   Object.assign(plots.curve.options, CURVE);
@@ -65,6 +64,7 @@ function showState(state) {
   const element = find("state");
   put(element, state);
   element.dataset.state = state;
+  document.title = `${state}: ${frame?.status.name ?? "SAGE"}`;
 }
 
 function showNotices(status) {

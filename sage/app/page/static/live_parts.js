@@ -130,10 +130,13 @@ export function showEffectors(status, actions) {
 }
 
 let newest = 0;
-// Another session counts its events from 1.
-export function forgetEvents() {
+// Another session counts its events from 1, and has figures of its own from its first tick on.
+export function forgetParts() {
   newest = 0;
-  find("event-list").replaceChildren();
+  for (const id of ["tiles-loop", "sources", "tiles-memory", "nights", "actions-list", "event-list"]) find(id).replaceChildren();
+  for (const id of ["work-note", "memory-note", "sleep-lead", "effector-lead"]) put(find(id), "");
+  delete find("sources").dataset.names;
+  find("work-note").hidden = document.querySelector("table.nights").hidden = true;
 }
 export function showEvents(events) {
   const list = find("event-list");

@@ -242,6 +242,35 @@ def test_an_open_page_shows_the_session_that_begins_after_another(chromium: Any,
             chromium.until("document.querySelector('#plot-tick .u-over')")
 
 
+def test_what_is_shown_is_of_the_session_that_runs(chromium: Any, tmp_path: Path) -> None:
+    """In the browser's tab too, and before the first tick of another session."""
+
+    def served(feed: SessionFeed, port: int) -> PageServer:
+        verbs = {"status": nights.status}
+        return PageServer(
+            Endpoints(feed, History(nights.store, nights.session), lambda: verbs), TOKEN, wanted=port
+        )
+
+    nights = Nights(tmp_path)
+    with nights.store:
+        with served(nights.feed, 0) as server:
+            chromium.open(server.address)
+            chromium.until("document.querySelectorAll('#sources tr').length === 3")
+            assert chromium.run("document.title") == "wake: made up"
+            units = (
+                "[...document.querySelectorAll('#plot-tick, #plot-curve')].map((each) => each.parentElement"
+            )
+            assert chromium.run(f"{units}.querySelector('p').textContent.match(/ms|%/)?.[0])") == ["%", "ms"]
+            port = server.port
+        chromium.until("document.title === 'no connection: made up'")
+        assert chromium.run("document.querySelectorAll('#sources tr').length") == 3  # the last known ones
+        with served(SessionFeed("brave-heron", about={"name": "another"}), port):
+            chromium.until("document.title === 'starting: another'")
+            shown = "document.querySelectorAll('#sources tr, .tiles dd, #actions-list li, #hand svg').length"
+            assert chromium.run(shown) == 0
+            assert chromium.run(text("#effector-lead")) == ""
+
+
 def press(key: str, target: str = "document") -> str:
     return f"{target}.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
 

@@ -75,6 +75,10 @@ def test_a_pasted_sudoku_is_solved_step_by_step(chromium: Any, address: str) -> 
     chromium.run("document.getElementById('solve').click()")
     chromium.until("!document.getElementById('fault').hidden")
     assert "4 is twice in row 1" in chromium.run("document.getElementById('fault').textContent")
+    for change in (press.replace("'4'", "'2'"), paste(PUZZLE)):  # the fault was of the puzzle before
+        chromium.run("document.getElementById('fault').hidden = false")
+        chromium.run(change)
+        assert chromium.run("document.getElementById('fault').hidden")
 
     chromium.set_width(390)
     assert chromium.run("document.documentElement.scrollWidth") <= 390
