@@ -32,6 +32,10 @@ class DamagedFile(DataError):
     """The file is truncated, altered or of another kind; the message is one line."""
 
 
+class NewerVersion(InputError):
+    """The file is whole, and of a newer version of SAGE: it must be neither renamed nor replaced."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """arrays: by name.  scalars: JSON values."""
@@ -240,7 +244,8 @@ def write_checked(path: Path, contents: Contents, *, schema: str) -> None:
 def read_checked(path: Path, *, schema: str) -> Contents:
     """Read what `write_checked` wrote. FileNotFoundError when there is no file.
 
-    DamagedFile when the checksum differs, InputError when the file is intact but of another schema.
+    DamagedFile when the checksum differs, InputError when the file is intact but of another schema, its
+    subclass NewerVersion when it is of a higher number of the same schema.
     """
     try:
         found, contents = _parse(path.read_bytes())
@@ -249,11 +254,19 @@ def read_checked(path: Path, *, schema: str) -> Contents:
             f"{path} is damaged ({error}): use an older snapshot, or delete it to start fresh"
         ) from error
     if found != schema:
-        raise InputError(
-            f"{path} has schema {found!r}, this version reads {schema!r}: delete it or use the version that"
-            " wrote it"
+        kind = NewerVersion if is_newer(found, schema) else InputError
+        raise kind(
+            f"{path} has schema {found!r}, this version reads {schema!r}: use the version that wrote it, or"
+            " move it away"
         )
     return contents
+
+
+def is_newer(found: str, known: str) -> bool:
+    """Whether `found` is `known`, e.g. "memory/1", with a higher number at its end."""
+    kind = known.rstrip("0123456789")
+    number = found.removeprefix(kind)
+    return found.startswith(kind) and number.isdecimal() and int(number) > int(known.removeprefix(kind))
 
 
 def _parse(data: bytes) -> tuple[str, Contents]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save
 
-from sage.durable import digest_of, previous_of, set_aside, write_folder
+from sage.durable import NewerVersion, digest_of, previous_of, set_aside, write_folder
 from sage.errors import DataError
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.model import ObservationModel
@@ -135,7 +135,8 @@ class Loaded:
 def load_snapshot(home: Path, loop: Loop) -> str:
     """Load the newest complete snapshot; returns the outcome in a few words. A damaged one is renamed.
 
-    SnapshotUnavailable for one of a newer version, or that cannot be read now: it is left as it is.
+    SnapshotUnavailable for one of a newer version, or that cannot be read now, NewerVersion where one of its
+    files is: it is left as it is.
     """
     return load_newest(home, loop).message
 
@@ -147,7 +148,7 @@ def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loade
     for folder in filter(Path.exists, (newest, previous_of(newest))):
         try:
             about = _load(folder, loop, epoch_ns)
-        except SnapshotUnavailable:
+        except (SnapshotUnavailable, NewerVersion):
             raise
         except DAMAGE as error:
             reason = " ".join(str(error).split())
