@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from sage.errors import DataError, InputError
 
 #: What surrounds the checksum in a JSON file.
 _CHECKSUM_KEY, _CHECKSUM_END = ', "checksum": "', '"}'
+#: Of a chain of links, as the operating system has it.
+_MAX_LINKS = 40
 Content = bytes | bytearray | memoryview
 
 
@@ -56,18 +59,22 @@ def write_file(path: Path, content: Content) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` for a file that is written in the block, and replaces `path` at its end. After an
-    error `path` is unchanged and nothing is left beside it. A device or a pipe, such as /dev/stdout, is
-    written as it is: it must not be replaced by a file.
+    """A path beside `path` for a file that is written in the block, and replaces `path` at its end, with the
+    permissions of the file before. After an error `path` is unchanged and nothing is left beside it. A link
+    stays a link: the file that it names is replaced. A device or a pipe is written as it is, and so is
+    what /dev/stdout names: it must not be replaced by a file.
     """
-    if path.exists() and not path.is_file():
+    place = _place_of(path)
+    if place is None:
         yield path
         return
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
         yield partial
+        with suppress(OSError):  # no file before, or a file system without permissions
+            partial.chmod(stat.S_IMODE(place.stat().st_mode))
         _sync(partial)
-        partial.replace(path)
+        partial.replace(place)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -78,7 +85,22 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync_folder(place.parent)
+
+
+def _place_of(path: Path) -> Path | None:
+    """`path`, or what it names as a link. None for what is no file, and below /dev and /proc, where a name
+    such as /dev/stdout stands for an open file; /dev/shm has files.
+    """
+    place = path
+    for _ in range(_MAX_LINKS):
+        whole = Path(os.path.realpath(place.parent), place.name).parts
+        if whole[1:2] in (("dev",), ("proc",)) and whole[1:3] != ("dev", "shm"):
+            return None
+        if not place.is_symlink():
+            break
+        place = place.parent / os.readlink(place)
+    return None if place.exists() and not place.is_file() else place
 
 
 def remove_partials(folder: Path) -> int:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from sage.durable import (
     write_file,
     write_folder,
 )
+from sage.errors import SageError
+from sage.mailbox.clock import ManualClock
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -126,6 +129,94 @@ def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
         os.close(reader)
     assert pipe.is_fifo()
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_a_link_and_permissions_stay(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    target.write_bytes(b"before")
+    target.chmod(0o600)
+    link.symlink_to(Path("folder") / "target")
+    write_file(link, b"after")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"after"
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["folder", "link", "target"]
+
+
+def test_what_dev_stdout_names_is_written_and_not_replaced(tmp_path: Path) -> None:
+    """As root the link itself would be replaced by a file."""
+    out = tmp_path / "out"
+    before = os.readlink("/dev/stdout")
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    for name in ("/dev/stdout", "/proc/self/fd/1", str(tmp_path / "link")):
+        code = (
+            f"from pathlib import Path; from sage.durable import write_file; write_file(Path({name!r}), b'x')"
+        )
+        with out.open("wb") as file:
+            number = os.fstat(file.fileno()).st_ino
+            subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+        assert (out.read_bytes(), out.stat().st_ino) == (b"x", number), name
+    assert os.readlink("/dev/stdout") == before
+    piped = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert piped.stdout == b"x"
+
+
+def _write_page(path: Path) -> None:
+    from sage.app.report.page_file import write_html
+
+    write_html("page", path)
+
+
+def _write_trace(path: Path) -> None:
+    from sage.mailbox.trace import MessageTrace
+
+    MessageTrace().write(path)
+
+
+def _write_submission(path: Path) -> None:
+    from sage.hrm_core.tasks.arc.voting import write_submission
+
+    write_submission(path, {}, [])
+
+
+def _write_plot(path: Path) -> None:
+    from sage.app.models.plots.figure import new_figure, save_figure
+
+    save_figure(new_figure(1, 1, width=1, height=1)[0], path)
+
+
+def _record_sensor(path: Path) -> None:
+    from sage.app.devices.record import record_kind
+
+    record_kind("synthetic", ("rate_hz=20", "shape=[3]"), seconds=1.0, out=path, clock=ManualClock())
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix"),
+    [
+        (_write_page, ".html"), (_write_trace, ".json"), (_write_submission, ".json"), (_write_plot, ".png"),
+        (_record_sensor, ".npz"),
+    ],
+)  # fmt: skip
+def test_what_a_command_writes_for_a_user_is_whole_or_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], suffix: str
+) -> None:
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(b"before")
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises((OSError, SageError), match=r"(?i)no space"):
+        write(path)
+    assert path.read_bytes() == b"before"
+    assert [*tmp_path.iterdir()] == [path]
+    monkeypatch.undo()
+    write(path)
+    assert path.read_bytes() != b"before"
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:

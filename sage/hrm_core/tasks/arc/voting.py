@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.durable import write_file
 from sage.errors import DataError, InputError
 from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
 from sage.hrm_core.tasks.arc.source import ArcPuzzle
@@ -96,7 +97,7 @@ def write_submission(
         rows[puzzle.name] = [
             {f"attempt_{at + 1}": grids[at].tolist() for at in range(NUM_ATTEMPTS)} for grids in found
         ]
-    path.write_text(json.dumps(rows))
+    write_file(path, json.dumps(rows).encode())
 
 
 def load_submission(path: Path) -> dict[tuple[str, int], list[np.ndarray]]:
