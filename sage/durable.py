@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, count, filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from sage.errors import DataError, InputError
 
 #: What surrounds the checksum in a JSON file.
 _CHECKSUM_KEY, _CHECKSUM_END = ', "checksum": "', '"}'
+#: Damaged files of one name that are kept.
+NUM_ASIDES = 3
+_log = logging.getLogger(__name__)
 #: Of a chain of links, as the operating system has it.
 _MAX_LINKS = 40
 Content = bytes | bytearray | memoryview
@@ -183,15 +187,65 @@ def previous_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.old")
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder to the name that `damaged_name` gives; returns it."""
-    return path.replace(damaged_name(path))
+def set_aside(path: Path, *, is_damaged: Callable[[Path], bool]) -> Path:
+    """Rename a damaged file or folder to the name that `damaged_name` gives; returns it. Older ones of this
+    name are deleted as in `keep_newest`.
+    """
+    aside = path.replace(damaged_name(path))
+    keep_newest(list(set_aside_of(path).values()), is_damaged)
+    return aside
 
 
 def damaged_name(path: Path) -> Path:
-    """The first of NAME.damaged, NAME.2.damaged, NAME.3.damaged, ... that is free: nothing is overwritten."""
-    names = chain([f"{path.name}.damaged"], (f"{path.name}.{number}.damaged" for number in count(2)))
-    return next(filterfalse(os.path.lexists, map(path.with_name, names)))
+    """The next of NAME.damaged, NAME.2.damaged, NAME.3.damaged, ...: nothing is overwritten."""
+    number = max(set_aside_of(path), default=0) + 1
+    return path.with_name(f"{path.name}.damaged" if number == 1 else f"{path.name}.{number}.damaged")
+
+
+def set_aside_of(path: Path) -> dict[int, Path]:
+    """What is beside `path` under the names that `damaged_name` gave, oldest first."""
+    name = re.compile(rf"{re.escape(path.name)}(?:\.([1-9]\d*))?\.damaged")
+    with suppress(OSError):
+        found = {
+            int(match[1] or 1): each for each in path.parent.iterdir() if (match := name.fullmatch(each.name))
+        }
+        return dict(sorted(found.items()))
+    return {}
+
+
+def keep_newest(asides: Sequence[Path], is_damaged: Callable[[Path], bool]) -> None:
+    """Delete all but the last NUM_ASIDES of `asides`, oldest first, with their write-ahead logs; what
+    `is_damaged` denies stays: it was set aside for another reason, and there may be no other copy. One log
+    line has what is left, if more than one.
+    """
+    left, num_deleted = list(asides), 0
+    for path in asides[:-NUM_ASIDES]:
+        with suppress(OSError):
+            if is_damaged(path):
+                _delete(path)
+                left.remove(path)
+                num_deleted += 1
+    if len(left) > 1:
+        num_bytes = sum(map(_bytes_of, left))
+        line = "%s: %d set aside, %.1f MB; %d older ones deleted"
+        _log.warning(line, left[-1], len(left), num_bytes / 1e6, num_deleted)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+        return
+    path.unlink()
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+
+
+def _bytes_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path, path.with_name(f"{path.name}-wal"))
+    num = 0
+    for file in files:
+        with suppress(OSError):
+            num += file.stat().st_size
+    return num
 
 
 def write_synced(path: Path, content: Content) -> None:

@@ -290,11 +290,34 @@ def test_set_aside_overwrites_nothing(tmp_path: Path, is_folder: bool) -> None:
         if is_folder:
             path.mkdir()
         (path / "content" if is_folder else path).write_text(content)
-        found.append(set_aside(path))
+        found.append(set_aside(path, is_damaged=lambda _: True))
     assert [each.name for each in found] == ["a.damaged", "a.2.damaged", "a.3.damaged"]
     contents = [(each / "content" if is_folder else each).read_text() for each in found]
     assert contents == ["one", "two", "three"]
     assert not path.exists()
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_of_damaged_files_the_newest_stay_and_the_rest_is_one_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_folder: bool
+) -> None:
+    path, others = tmp_path / "a", {tmp_path / "a.old.damaged", tmp_path / "ab.damaged"}
+    for other in others:
+        other.write_text("of another")
+    whole = tmp_path / "a.2.damaged"
+    for number in range(1, 8):
+        content = path / "content" if is_folder else path
+        content.parent.mkdir(exist_ok=True)
+        content.write_text(f"{number}" * 100)
+        (tmp_path / "a.damaged-wal").touch()
+        caplog.clear()
+        set_aside(path, is_damaged=lambda each: each != whole)
+    left = {path.with_name(f"a.{number}.damaged") for number in (2, 5, 6, 7)}
+    assert {*tmp_path.iterdir()} - others - {tmp_path / "a.damaged-wal"} == left
+    content = whole / "content" if is_folder else whole
+    assert content.read_text() == "2" * 100
+    (line,) = caplog.messages
+    assert line == f"{tmp_path / 'a.7.damaged'}: 4 set aside, 0.0 MB; 1 older ones deleted"
 
 
 def test_the_digest_is_blake2b_of_128_bits() -> None:

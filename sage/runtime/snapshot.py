@@ -152,7 +152,7 @@ def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loade
             raise
         except DAMAGE as error:
             reason = " ".join(str(error).split())
-            damage += f"snapshot could not be read ({reason}), renamed to {set_aside(folder).name}; "
+            damage += f"snapshot could not be read ({reason}), renamed to {_aside(folder).name}; "
             continue
         except _PASSING as error:
             reason = " ".join(str(error).split())
@@ -173,6 +173,21 @@ def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loade
             message="no snapshot for these sensors and this model, starting fresh; the other snapshots stay"
         )
     return Loaded(message="no snapshot found, starting fresh")
+
+
+def _aside(folder: Path) -> Path:
+    return set_aside(folder, is_damaged=_is_damaged)
+
+
+def _is_damaged(folder: Path) -> bool:
+    """Whether a file differs from what was written; a whole snapshot was refused for another reason."""
+    try:
+        read_about(folder)
+    except SnapshotUnavailable:
+        return False
+    except DAMAGE:
+        return True
+    return False
 
 
 def utc_text(wall_ns: int) -> str:

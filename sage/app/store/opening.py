@@ -12,7 +12,7 @@ from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.page_checks import SUFFIX, DamagedChecks, damage_of_file, damage_of_log
 from sage.app.store.schema import refuse_newer
 from sage.app.terminal.errors import UserError
-from sage.durable import damaged_name
+from sage.durable import damaged_name, set_aside_of
 
 
 def open_to_read(path: Path) -> MetricsStore:
@@ -58,3 +58,7 @@ def repair(path: Path, say: Callable[[str], object]) -> None:
         beside.replace(aside.with_name(f"{aside.name}-wal"))
     path.replace(aside)
     say(f"metrics store: {damage}: renamed to {aside.name}; a new one is started")
+    asides = set_aside_of(path).values()
+    if len(asides) > 1:  # none is deleted: each has sessions that no other file has
+        num_mb = sum(each.stat().st_size for each in asides) / 1e6
+        say(f"metrics store: {len(asides)} damaged ones, {num_mb:.1f} MB: delete those that you do not need")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from sage.durable import is_running
+from sage.durable import is_running, keep_newest, set_aside_of
 from sage.errors import DataError
 from sage.memory.stores.journal_pages import PAGE_BYTES, find_rows
 from sage.memory.stores.journal_row import ROW_VERSION, StoredRow, encode_stored
@@ -251,7 +251,16 @@ def open_repaired(path: Path, contents: JournalContents | None = None) -> sqlite
         whole = read_journal(path)  # also the rows that the newest snapshot includes
         aside = restart_journal(path, whole.rows, newest_sequence=contents.newest_sequence, keeps_old=True)
         _log.error("%s is damaged: renamed to %s, its %d intact rows are kept", path, aside, len(whole.rows))
+        keep_newest(list(set_aside_of(path).values()), _is_damaged)
     return open_journal(path)
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether its intact rows were written to another file; False for one that was set aside whole."""
+    try:
+        return not read_journal(path).is_intact
+    except JournalUnusable:
+        return False
 
 
 def restart_journal(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from sage.durable import NewerVersion, digest_of, set_aside, write_file
+from sage.durable import NewerVersion, digest_of, keep_newest, set_aside, write_file
 from sage.errors import InputError
 from sage.memory.stores.journal import Journal
 from sage.memory.stores.journal_file import JournalContents, read_journal
@@ -212,7 +212,10 @@ def _recover(folder: Folder, limits: StoreLimits) -> tuple[Recovered, JournalCon
     for path in folder.snapshots():
         saved = Folder.read(path)
         if saved is None:
-            found.notices.append(f"{path.name} is damaged: renamed to {set_aside(path).name}")
+            aside = set_aside(path, is_damaged=_is_damaged)
+            found.notices.append(f"{path.name} is damaged: renamed to {aside.name}")
+            # Each has a number of its own in its name.
+            keep_newest(sorted(folder.path.glob(f"{_PREFIX}*{_SUFFIX}.damaged")), _is_damaged)
             continue
         nodes = nodes_of(saved.snapshot, stamp_ns=saved.snapshot.taken_ns, half_life_s=limits.half_life_s)
         found.state.apply(Change(nodes=nodes, num_made=saved.snapshot.num_made))
@@ -232,6 +235,13 @@ def _recover(folder: Folder, limits: StoreLimits) -> tuple[Recovered, JournalCon
         )
     found.last_number = max(found.last_number, contents.newest_sequence)
     return found, contents
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        return Folder.read(path) is None
+    except NewerVersion:
+        return False
 
 
 def _of_newer(path: Path, error: ValidationError) -> str:

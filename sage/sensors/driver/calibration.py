@@ -82,7 +82,8 @@ class CalibrationFolder:
         from sage.durable import set_aside
 
         path = self.path_of(spec)
-        kept = set_aside(path) if path.exists() else path
+        # What its own sensor refuses is of no other use.
+        kept = set_aside(path, is_damaged=lambda _: True) if path.exists() else path
         _log(spec).warning("calibration refused", error=str(error), file=str(kept))
 
     def path_of(self, spec: SensorSpec) -> Path:

@@ -137,3 +137,17 @@ def test_a_store_of_a_newer_version_stays_whatever_its_checksums_are(path: Path,
         with pytest.raises(UserError, match="schema version 7, this SAGE reads 6: upgrade SAGE"):
             use()
     assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
+
+
+def test_several_damaged_stores_stay_and_are_one_line(path: Path) -> None:
+    """Each has sessions that no other file has."""
+    checks, lines = path.with_name(path.name + SUFFIX), []
+    whole = {each: each.read_bytes() for each in (path, checks)}
+    for _ in range(5):
+        for each, content in whole.items():
+            each.write_bytes(content)
+        flip(path, path.stat().st_size * 4)
+        repair(path, lines.append)
+    assert len([*path.parent.glob("*.damaged")]) == 5
+    assert "metrics store: 5 damaged ones, " in lines[-1]
+    assert "delete those that you do not need" in lines[-1]

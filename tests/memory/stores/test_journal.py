@@ -382,6 +382,24 @@ def test_a_damaged_journal_is_replaced_by_its_intact_rows(killed: Path) -> None:
     assert ids(kept) == list(range(1, 53))
 
 
+def test_of_damaged_journals_the_newest_stay_and_a_whole_one_that_was_set_aside(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(path, range(1, 41))
+    whole = path.read_bytes()
+    restart_journal(path, read_journal(path).rows[:1], keeps_old=True)
+    damaged = bytearray(whole)
+    damaged[whole.index(b"SAGEJROW") + 60] ^= 1
+    for _ in range(6):
+        path.write_bytes(damaged)
+        open_repaired(path).close()
+    names = {each.name for each in path.parent.glob("*.damaged")}
+    assert names == {f"{path.name}{number}.damaged" for number in ("", ".5", ".6", ".7")}
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == whole, "no other file has its rows"
+    assert "4 set aside" in caplog.messages[-1]
+    assert len(read_journal(path).rows) == 39
+
+
 #: In the file's header, and in the headers of the first pages of its tables.
 HEADER_BITS = (*range(8 * 16, 8 * 100, 29), *range(8 * 2 * 4096, 8 * (2 * 4096 + 12), 7))
 #: Of the version: with one of them altered it is that of a newer file, which is refused and stays.

@@ -128,6 +128,19 @@ def test_a_damaged_snapshot_is_set_aside_and_the_older_one_serves(tmp_path: Path
         assert newest.with_name(f"{newest.name}.damaged").exists()
 
 
+def test_of_damaged_snapshots_the_newest_stay(tmp_path: Path, clock: ManualClock) -> None:
+    for number in range(5):
+        with TotalityFolder(tmp_path, clock.now_ns) as folder:
+            put(folder.store, f"s{number}")
+            folder.persist()
+        newest = max(tmp_path.glob("*.snapshot.json"))
+        newest.write_bytes(newest.read_bytes()[:-1])
+    TotalityFolder(tmp_path, clock.now_ns).close()
+    damaged = sorted(tmp_path.glob("*.damaged"))
+    assert len(damaged) == 3
+    assert damaged[-1].name.startswith(newest.name)
+
+
 def test_a_snapshot_of_a_newer_version_is_refused_and_stays(tmp_path: Path, clock: ManualClock) -> None:
     with TotalityFolder(tmp_path, clock.now_ns) as folder:
         put(folder.store, "a")
