@@ -181,6 +181,7 @@ def _write_submission(path: Path) -> None:
 
 
 def _write_plot(path: Path) -> None:
+    pytest.importorskip("matplotlib")
     from sage.app.models.plots.figure import new_figure, save_figure
 
     save_figure(new_figure(1, 1, width=1, height=1)[0], path)
