@@ -71,6 +71,9 @@ def replacing(path: Path) -> Iterator[Path]:
     place = _place_of(path)
     if place is None:
         yield path
+        with suppress(OSError):  # stdout may be the same file, with an offset of its own
+            if os.path.samestat(os.fstat(1), path.stat()):
+                os.lseek(1, 0, os.SEEK_END)
         return
     partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
