@@ -150,16 +150,14 @@ def test_what_dev_stdout_names_is_written_and_not_replaced(tmp_path: Path) -> No
     before = os.readlink("/dev/stdout")
     (tmp_path / "link").symlink_to("/dev/stdout")
     for name in ("/dev/stdout", "/proc/self/fd/1", str(tmp_path / "link")):
-        code = (
-            f"from pathlib import Path; from sage.durable import write_file; write_file(Path({name!r}), b'x')"
-        )
+        code = f"import pathlib, sage.durable as d; d.write_file(pathlib.Path({name!r}), b'x'); print('y')"
         with out.open("wb") as file:
             number = os.fstat(file.fileno()).st_ino
             subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
-        assert (out.read_bytes(), out.stat().st_ino) == (b"x", number), name
+        assert (out.read_bytes(), out.stat().st_ino) == (b"xy\n", number), name
     assert os.readlink("/dev/stdout") == before
     piped = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
-    assert piped.stdout == b"x"
+    assert piped.stdout == b"xy\n"
 
 
 def _write_page(path: Path) -> None:
