@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, count, filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,20 @@ from sage.errors import DataError, InputError
 
 #: What surrounds the checksum in a JSON file.
 _CHECKSUM_KEY, _CHECKSUM_END = ', "checksum": "', '"}'
+#: Damaged files of one name that are kept.
+NUM_ASIDES = 3
+_log = logging.getLogger(__name__)
+#: Of a chain of links, as the operating system has it.
+_MAX_LINKS = 40
 Content = bytes | bytearray | memoryview
 
 
 class DamagedFile(DataError):
     """The file is truncated, altered or of another kind; the message is one line."""
+
+
+class NewerVersion(InputError):
+    """The file is whole, and of a newer version of SAGE: it must be neither renamed nor replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +63,25 @@ def write_file(path: Path, content: Content) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` for a file that is written in the block, and replaces `path` at its end. After an
-    error `path` is unchanged and nothing is left beside it. A device or a pipe, such as /dev/stdout, is
-    written as it is: it must not be replaced by a file.
+    """A path beside `path` for a file that is written in the block, and replaces `path` at its end, with the
+    permissions of the file before. After an error `path` is unchanged and nothing is left beside it. A link
+    stays a link: the file that it names is replaced. A device or a pipe is written as it is, and so is
+    what /dev/stdout names: it must not be replaced by a file.
     """
-    if path.exists() and not path.is_file():
+    place = _place_of(path)
+    if place is None:
         yield path
+        with suppress(OSError):  # stdout may be the same file, with an offset of its own
+            if os.path.samestat(os.fstat(1), path.stat()):
+                os.lseek(1, 0, os.SEEK_END)
         return
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
         yield partial
+        with suppress(OSError):  # no file before, or a file system without permissions
+            partial.chmod(stat.S_IMODE(place.stat().st_mode))
         _sync(partial)
-        partial.replace(path)
+        partial.replace(place)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -74,7 +92,22 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync_folder(place.parent)
+
+
+def _place_of(path: Path) -> Path | None:
+    """`path`, or what it names as a link. None for what is no file, and below /dev and /proc, where a name
+    such as /dev/stdout stands for an open file; /dev/shm has files.
+    """
+    place = path
+    for _ in range(_MAX_LINKS):
+        whole = Path(os.path.realpath(place.parent), place.name).parts
+        if whole[1:2] in (("dev",), ("proc",)) and whole[1:3] != ("dev", "shm"):
+            return None
+        if not place.is_symlink():
+            break
+        place = place.parent / os.readlink(place)
+    return None if place.exists() and not place.is_file() else place
 
 
 def remove_partials(folder: Path) -> int:
@@ -157,15 +190,65 @@ def previous_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.old")
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder to the name that `damaged_name` gives; returns it."""
-    return path.replace(damaged_name(path))
+def set_aside(path: Path, *, is_damaged: Callable[[Path], bool]) -> Path:
+    """Rename a damaged file or folder to the name that `damaged_name` gives; returns it. Older ones of this
+    name are deleted as in `keep_newest`.
+    """
+    aside = path.replace(damaged_name(path))
+    keep_newest(list(set_aside_of(path).values()), is_damaged)
+    return aside
 
 
 def damaged_name(path: Path) -> Path:
-    """The first of NAME.damaged, NAME.2.damaged, NAME.3.damaged, ... that is free: nothing is overwritten."""
-    names = chain([f"{path.name}.damaged"], (f"{path.name}.{number}.damaged" for number in count(2)))
-    return next(filterfalse(os.path.lexists, map(path.with_name, names)))
+    """The next of NAME.damaged, NAME.2.damaged, NAME.3.damaged, ...: nothing is overwritten."""
+    number = max(set_aside_of(path), default=0) + 1
+    return path.with_name(f"{path.name}.damaged" if number == 1 else f"{path.name}.{number}.damaged")
+
+
+def set_aside_of(path: Path) -> dict[int, Path]:
+    """What is beside `path` under the names that `damaged_name` gave, oldest first."""
+    name = re.compile(rf"{re.escape(path.name)}(?:\.([1-9]\d*))?\.damaged")
+    with suppress(OSError):
+        found = {
+            int(match[1] or 1): each for each in path.parent.iterdir() if (match := name.fullmatch(each.name))
+        }
+        return dict(sorted(found.items()))
+    return {}
+
+
+def keep_newest(asides: Sequence[Path], is_damaged: Callable[[Path], bool]) -> None:
+    """Delete all but the last NUM_ASIDES of `asides`, oldest first, with their write-ahead logs; what
+    `is_damaged` denies stays: it was set aside for another reason, and there may be no other copy. One log
+    line has what is left, if more than one.
+    """
+    left, num_deleted = list(asides), 0
+    for path in asides[:-NUM_ASIDES]:
+        with suppress(OSError):
+            if is_damaged(path):
+                _delete(path)
+                left.remove(path)
+                num_deleted += 1
+    if len(left) > 1:
+        num_bytes = sum(map(_bytes_of, left))
+        line = "%s: %d set aside, %.1f MB; %d older ones deleted"
+        _log.warning(line, left[-1], len(left), num_bytes / 1e6, num_deleted)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+        return
+    path.unlink()
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+
+
+def _bytes_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path, path.with_name(f"{path.name}-wal"))
+    num = 0
+    for file in files:
+        with suppress(OSError):
+            num += file.stat().st_size
+    return num
 
 
 def write_synced(path: Path, content: Content) -> None:
@@ -240,7 +323,8 @@ def write_checked(path: Path, contents: Contents, *, schema: str) -> None:
 def read_checked(path: Path, *, schema: str) -> Contents:
     """Read what `write_checked` wrote. FileNotFoundError when there is no file.
 
-    DamagedFile when the checksum differs, InputError when the file is intact but of another schema.
+    DamagedFile when the checksum differs, InputError when the file is intact but of another schema, its
+    subclass NewerVersion when it is of a higher number of the same schema.
     """
     try:
         found, contents = _parse(path.read_bytes())
@@ -249,11 +333,19 @@ def read_checked(path: Path, *, schema: str) -> Contents:
             f"{path} is damaged ({error}): use an older snapshot, or delete it to start fresh"
         ) from error
     if found != schema:
-        raise InputError(
-            f"{path} has schema {found!r}, this version reads {schema!r}: delete it or use the version that"
-            " wrote it"
+        kind = NewerVersion if is_newer(found, schema) else InputError
+        raise kind(
+            f"{path} has schema {found!r}, this version reads {schema!r}: use the version that wrote it, or"
+            " move it away"
         )
     return contents
+
+
+def is_newer(found: str, known: str) -> bool:
+    """Whether `found` is `known`, e.g. "memory/1", with a higher number at its end."""
+    kind = known.rstrip("0123456789")
+    number = found.removeprefix(kind)
+    return found.startswith(kind) and number.isdecimal() and int(number) > int(known.removeprefix(kind))
 
 
 def _parse(data: bytes) -> tuple[str, Contents]:

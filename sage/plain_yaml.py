@@ -1,6 +1,7 @@
 """YAML that a user wrote, as plain data: what cannot be a value is a YAML error with its line.
 
-Invariant: only yaml.YAMLError is raised. A date is text, as in YAML 1.2's core schema.
+Invariant: only yaml.YAMLError is raised. A date is text, as in YAML 1.2's core schema. A key that is given
+twice in a mapping is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,23 @@ MAX_DIGITS = 400
 
 
 class PlainLoader(yaml.SafeLoader):
-    """SafeLoader without dates, and with a limit on the digits of a number."""
+    """SafeLoader without dates, with a limit on the digits of a number, and with keys given once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        self.check_keys(node)
+        return node
+
+    def check_keys(self, node: yaml.MappingNode) -> None:
+        seen: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in seen:
+                problem = f"{key.value} is given twice, first on line {seen[name]}: keep one"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen[name] = line
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if node.tag == "tag:yaml.org,2002:int" and len(node.value) > MAX_DIGITS:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from sage.durable import (
     write_file,
     write_folder,
 )
+from sage.errors import SageError
+from sage.mailbox.clock import ManualClock
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -128,6 +131,93 @@ def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [pipe]
 
 
+def test_a_link_stays_a_link_and_permissions_stay(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    target.write_bytes(b"before")
+    target.chmod(0o600)
+    link.symlink_to(Path("folder") / "target")
+    write_file(link, b"after")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"after"
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["folder", "link", "target"]
+
+
+def test_what_dev_stdout_names_is_written_and_not_replaced(tmp_path: Path) -> None:
+    """As root the link itself would be replaced by a file."""
+    out = tmp_path / "out"
+    before = os.readlink("/dev/stdout")
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    for name in ("/dev/stdout", "/proc/self/fd/1", str(tmp_path / "link")):
+        code = f"import pathlib, sage.durable as d; d.write_file(pathlib.Path({name!r}), b'x'); print('y')"
+        with out.open("wb") as file:
+            number = os.fstat(file.fileno()).st_ino
+            subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+        assert (out.read_bytes(), out.stat().st_ino) == (b"xy\n", number), name
+    assert os.readlink("/dev/stdout") == before
+    piped = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert piped.stdout == b"xy\n"
+
+
+def _write_page(path: Path) -> None:
+    from sage.app.report.page_file import write_html
+
+    write_html("page", path)
+
+
+def _write_trace(path: Path) -> None:
+    from sage.mailbox.trace import MessageTrace
+
+    MessageTrace().write(path)
+
+
+def _write_submission(path: Path) -> None:
+    from sage.hrm_core.tasks.arc.voting import write_submission
+
+    write_submission(path, {}, [])
+
+
+def _write_plot(path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from sage.app.models.plots.figure import new_figure, save_figure
+
+    save_figure(new_figure(1, 1, width=1, height=1)[0], path)
+
+
+def _record_sensor(path: Path) -> None:
+    from sage.app.devices.record import record_kind
+
+    record_kind("synthetic", ("rate_hz=20", "shape=[3]"), seconds=1.0, out=path, clock=ManualClock())
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix"),
+    [
+        (_write_page, ".html"), (_write_trace, ".json"), (_write_submission, ".json"), (_write_plot, ".png"),
+        (_record_sensor, ".npz"),
+    ],
+)  # fmt: skip
+def test_what_a_command_writes_for_a_user_is_whole_or_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], suffix: str
+) -> None:
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(b"before")
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises((OSError, SageError), match=r"(?i)no space"):
+        write(path)
+    assert path.read_bytes() == b"before"
+    assert [*tmp_path.iterdir()] == [path]
+    monkeypatch.undo()
+    write(path)
+    assert path.read_bytes() != b"before"
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], stdout=subprocess.PIPE, check=True
@@ -199,11 +289,34 @@ def test_set_aside_overwrites_nothing(tmp_path: Path, is_folder: bool) -> None:
         if is_folder:
             path.mkdir()
         (path / "content" if is_folder else path).write_text(content)
-        found.append(set_aside(path))
+        found.append(set_aside(path, is_damaged=lambda _: True))
     assert [each.name for each in found] == ["a.damaged", "a.2.damaged", "a.3.damaged"]
     contents = [(each / "content" if is_folder else each).read_text() for each in found]
     assert contents == ["one", "two", "three"]
     assert not path.exists()
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_of_damaged_files_the_newest_stay_and_the_rest_is_one_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_folder: bool
+) -> None:
+    path, others = tmp_path / "a", {tmp_path / "a.old.damaged", tmp_path / "ab.damaged"}
+    for other in others:
+        other.write_text("of another")
+    whole = tmp_path / "a.2.damaged"
+    for number in range(1, 8):
+        content = path / "content" if is_folder else path
+        content.parent.mkdir(exist_ok=True)
+        content.write_text(f"{number}" * 100)
+        (tmp_path / "a.damaged-wal").touch()
+        caplog.clear()
+        set_aside(path, is_damaged=lambda each: each != whole)
+    left = {path.with_name(f"a.{number}.damaged") for number in (2, 5, 6, 7)}
+    assert {*tmp_path.iterdir()} - others - {tmp_path / "a.damaged-wal"} == left
+    content = whole / "content" if is_folder else whole
+    assert content.read_text() == "2" * 100
+    (line,) = caplog.messages
+    assert line == f"{tmp_path / 'a.7.damaged'}: 4 set aside, 0.0 MB; 1 older ones deleted"
 
 
 def test_the_digest_is_blake2b_of_128_bits() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage.durable import write_file
 from sage.errors import InputError
 
 
@@ -65,8 +66,8 @@ class MessageTrace:
         return {"traceEvents": events, "displayTimeUnit": "ms"}
 
     def write(self, path: Path) -> None:
-        """Raises OSError if the file cannot be written."""
-        path.write_text(json.dumps(self.to_chrome(), separators=(",", ":")))
+        """Whole or not at all. Raises OSError if the file cannot be written."""
+        write_file(path, json.dumps(self.to_chrome(), separators=(",", ":")).encode())
 
 
 def _spans(message: TracedMessage, number: int) -> Iterator[dict[str, Any]]:

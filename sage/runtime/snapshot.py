@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save
 
-from sage.durable import digest_of, previous_of, set_aside, write_folder
+from sage.durable import NewerVersion, digest_of, previous_of, set_aside, write_folder
 from sage.errors import DataError
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.model import ObservationModel
@@ -135,7 +135,8 @@ class Loaded:
 def load_snapshot(home: Path, loop: Loop) -> str:
     """Load the newest complete snapshot; returns the outcome in a few words. A damaged one is renamed.
 
-    SnapshotUnavailable for one of a newer version, or that cannot be read now: it is left as it is.
+    SnapshotUnavailable for one of a newer version, or that cannot be read now, NewerVersion where one of its
+    files is: it is left as it is.
     """
     return load_newest(home, loop).message
 
@@ -147,11 +148,11 @@ def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loade
     for folder in filter(Path.exists, (newest, previous_of(newest))):
         try:
             about = _load(folder, loop, epoch_ns)
-        except SnapshotUnavailable:
+        except (SnapshotUnavailable, NewerVersion):
             raise
         except DAMAGE as error:
             reason = " ".join(str(error).split())
-            damage += f"snapshot could not be read ({reason}), renamed to {set_aside(folder).name}; "
+            damage += f"snapshot could not be read ({reason}), renamed to {_aside(folder).name}; "
             continue
         except _PASSING as error:
             reason = " ".join(str(error).split())
@@ -172,6 +173,21 @@ def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loade
             message="no snapshot for these sensors and this model, starting fresh; the other snapshots stay"
         )
     return Loaded(message="no snapshot found, starting fresh")
+
+
+def _aside(folder: Path) -> Path:
+    return set_aside(folder, is_damaged=_is_damaged)
+
+
+def _is_damaged(folder: Path) -> bool:
+    """Whether a file differs from what was written; a whole snapshot was refused for another reason."""
+    try:
+        read_about(folder)
+    except SnapshotUnavailable:
+        return False
+    except DAMAGE:
+        return True
+    return False
 
 
 def utc_text(wall_ns: int) -> str:

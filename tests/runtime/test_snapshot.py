@@ -11,7 +11,12 @@ import pytest
 import torch
 
 from sage.app.session.build import build_run
+from sage.durable import NewerVersion, digest_of
+from sage.hrm_core.checkpoint import weights_file
+from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.mailbox.clock import ManualClock
+from sage.memory.stores import snapshot as memory_file
+from sage.memory.stores.snapshot import save_states
 from sage.runtime import snapshot as snapshot_module
 from sage.runtime.loop import Loop
 from sage.runtime.snapshot import (
@@ -207,6 +212,35 @@ def test_a_snapshot_of_a_newer_version_stops_the_run_and_stays(kept: Kept, young
     for _ in range(2):
         with pytest.raises(SnapshotUnavailable, match="format 3, this version of SAGE reads up to 2"):
             load_snapshot(kept.home, young)
+    assert content(kept.home) == before
+    assert_equal(learned(young), state)
+
+
+@pytest.mark.parametrize("part", ["memory", "model"])
+def test_a_snapshot_with_a_file_of_a_newer_version_stops_the_run_and_stays(
+    kept: Kept, young: Loop, monkeypatch, part: str
+):
+    about = read_about(kept.directory)
+    if part == "memory":
+        path, module, name, newer = kept.directory / "memory.safetensors", memory_file, "SCHEMA", "memory/2"
+    else:
+        path, module, name, newer = (
+            kept.directory / "model.safetensors",
+            weights_file,
+            "FORMAT",
+            "sage-model-2",
+        )
+    monkeypatch.setattr(module, name, newer)
+    if part == "memory":
+        save_states(path, {})
+    else:
+        save_model(path, young.reasoner.model)
+    monkeypatch.undo()
+    digests = about["digests"] | {path.name: digest_of(path.read_bytes())}
+    write_about(kept.directory, about | {"digests": digests})
+    before, state = content(kept.home), learned(young)
+    with pytest.raises(NewerVersion, match=newer):
+        load_snapshot(kept.home, young)
     assert content(kept.home) == before
     assert_equal(learned(young), state)
 

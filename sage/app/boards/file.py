@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from sage import durable
 from sage.app.boards.dataset import MAX_PAGE, Choice, DatasetView
 from sage.app.report.markup import text
 from sage.errors import InputError
@@ -36,7 +37,7 @@ def write_file(folder: Path, out: Path, *, num: int = 200) -> int:
             f"{out}: the file would have {len(page) >> 20} MiB, more than {MAX_BYTES >> 20}: give a smaller"
             " --num"
         )
-    out.write_bytes(page)
+    durable.write_file(out, page)
     return len(page)
 
 

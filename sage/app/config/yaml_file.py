@@ -62,6 +62,9 @@ class _Loader(PlainLoader):
             )
         return super().compose_node(parent, index)
 
+    def check_keys(self, node: yaml.MappingNode) -> None:
+        """`_note_lines` does, with the whole path of the key."""
+
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
@@ -106,10 +109,15 @@ def parse_yaml(text: str, source: str, environ: Mapping[str, str] = os.environ) 
 
 def parse_value(text: str) -> Any:
     """A value of `--set`, read as YAML: 0.5, true, null, [a, b] and text mean the same as in the file."""
+    shown = text if len(text) <= 80 else f"{text[:77]}..."
     try:
-        return _Loader(text).get_single_data()
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _note_lines(node, (), YamlDocument(data={}, source=repr(shown)))
+        return loader.construct_document(node)
     except (yaml.YAMLError, RecursionError):
-        shown = text if len(text) <= 80 else f"{text[:77]}..."
         raise UserError(f"{shown!r}: not a YAML value: quote it, e.g. 'key=\"text\"'") from None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
+from sage.durable import replacing
 from sage.errors import PLUGIN_ERRORS, SageError, Terminated
 from sage.mailbox.clock import Clock, RealClock
 from sage.sensors.contract import SensorContext, SourceExhausted
@@ -66,7 +67,9 @@ def record_kind(
         )
     table = np.array(rows, dtype=np.float64)  # (N, 1 + C)
     try:
-        _write(out, {sensor.spec.name: table, f"{sensor.spec.name}__cols": np.array(columns)})
+        arrays = {sensor.spec.name: table, f"{sensor.spec.name}__cols": np.array(columns)}
+        with replacing(out) as partial:
+            _write(partial, arrays)
     except OSError as error:
         raise UserError(
             f"--out {out}: {(error.strerror or str(error)).lower()}: give a file that can be written"

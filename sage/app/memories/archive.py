@@ -15,7 +15,7 @@ import numpy as np
 
 from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, default_state_dir, locked
 from sage.app.terminal.errors import UserError
-from sage.durable import previous_of, read_checked
+from sage.durable import NewerVersion, previous_of, read_checked
 from sage.memory.stores.journal_file import JournalContents, read_journal
 from sage.memory.stores.journal_swap import journals_in
 from sage.memory.stores.recovery import overlaid
@@ -157,7 +157,7 @@ def _read(state_dir: Path) -> Archive:
                 about, states = read_snapshot(each)
                 folder = each
                 break
-            except SnapshotUnavailable:
+            except (SnapshotUnavailable, NewerVersion):
                 raise
             except DAMAGE as error:
                 damaged.append(f"{each}: {' '.join(str(error).split())}")
@@ -181,8 +181,8 @@ def _read(state_dir: Path) -> Archive:
 
 def read_snapshot(folder: Path) -> tuple[dict[str, Any], dict[str, StoreState]]:
     """A snapshot's about and the states of its stores, checked. One of DAMAGE when it is damaged, e.g.
-    DataError when a digest differs; OSError and SnapshotUnavailable when it cannot be read now, or by this
-    version.
+    DataError when a digest differs; OSError, SnapshotUnavailable and NewerVersion when it cannot be read now,
+    or by this version.
     """
     about = read_about(folder)
     return about, states_in(read_checked(folder / MEMORY, schema=SCHEMA))

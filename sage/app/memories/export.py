@@ -7,8 +7,7 @@ was there before stays until the new one is complete.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +33,12 @@ def export(archive: Archive, out: Path) -> int:
             f"{out}: cannot export to {out.suffix or 'no suffix'!r}: end the name in {', '.join(writers)}"
         )
     try:
-        return _written(writers[out.suffix], archive, out)
+        with replacing(out) as partial:
+            return writers[out.suffix](archive, partial)
     except OSError as error:
         raise UserError(
             f"{out}: cannot write ({error.strerror}): give another path, or free disk space"
         ) from error
-
-
-def _written(write: Callable[[Archive, Path], int], archive: Archive, out: Path) -> int:
-    """The file is written beside its place and renamed: after an error the one before it stays."""
-    place = Path(os.path.realpath(out))  # a link stays a link
-    if place.exists() and not place.is_file():  # a pipe or a device
-        return write(archive, out)
-    with replacing(place) as partial:
-        return write(archive, partial)
 
 
 def records(archive: Archive) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:

@@ -14,6 +14,7 @@ import numpy as np
 from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, SLEEP_NAME
 from sage.app.memories.archive import Archive, Table, snapshot_tables
 from sage.app.memories.terms import Term
+from sage.durable import NewerVersion
 from sage.memory.stores.journal_pages import FoundRows, find_rows
 from sage.memory.stores.journal_row import StoredRow
 from sage.memory.stores.journal_swap import delete_journal, files_of
@@ -26,7 +27,8 @@ def leftovers(archive: Archive, terms: Sequence[Term]) -> list[Path]:
     or cannot be read; what a crash left; the files of nights, whose windows state neither episode nor wall
     time.
 
-    Nothing is changed. SnapshotUnavailable and OSError as read_snapshot, for those that may be whole.
+    Nothing is changed. SnapshotUnavailable, NewerVersion and OSError as read_snapshot, for those that may be
+    whole.
     """
     in_use = {mind.folder for mind in archive.minds}
     in_use |= {each for mind in archive.minds for each in files_of(journal_of(archive.state_dir, mind.key))}
@@ -119,7 +121,7 @@ def _may_hold(path: Path, terms: Sequence[Term]) -> bool:
         return bool(found.unreadable or not found.rows or doomed_rows(mind, found, terms))
     try:
         tables = snapshot_tables(path)
-    except SnapshotUnavailable:
+    except (SnapshotUnavailable, NewerVersion):
         raise
     except DAMAGE:
         return True

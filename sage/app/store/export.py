@@ -8,13 +8,15 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage.app.store.schema import SOURCE_COLUMNS, TICK_COLUMNS, Column, connect
 from sage.app.terminal.errors import UserError
+from sage.durable import replacing
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, to_plain
 
@@ -26,9 +28,13 @@ _PLAIN_TICK = tuple(column for column in TICK_COLUMNS if column.name != "rest")
 _TYPES = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string"}
 
 
+Columns = dict[str, str]
+Write = Callable[[Path, Columns, Iterable[Sequence[list[Any]]]], None]
+
+
 def export_session(store: MetricsStore, session: SessionRecord, out: Path) -> tuple[Path, ...]:
     """Write `out`, and for .parquet and .csv also `<stem>.sleeps`, `<stem>.events` and `<stem>.coherence`
-    beside it. Returns the files.
+    beside it. Returns the files: after an error all of them are as they were.
 
     Raises UserError for another suffix or a path that cannot be written.
     """
@@ -39,24 +45,30 @@ def export_session(store: MetricsStore, session: SessionRecord, out: Path) -> tu
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".jsonl":
-            _write_jsonl(store, session, out)
+            with replacing(out) as partial:
+                _write_jsonl(store, session, partial)
             return (out,)
-        write = _write_parquet if out.suffix == ".parquet" else _write_csv
-        sleeps, events, coherence = (
-            out.with_name(f"{out.stem}.{part}{out.suffix}") for part in ("sleeps", "events", "coherence")
-        )
-        write(out, _tick_columns(session), _wide_rows(store, session))
-        write(sleeps, _report_columns(SleepReport), [[row] for row in _plain_rows(store.sleeps(session.id))])
-        write(
-            events, _report_columns(Event), [[row] for row in _plain_rows(store.events(session.id, limit=-1))]
-        )
-        rows = [[row] for row in _plain_rows(store.coherence(session.id))]
-        write(coherence, _report_columns(CoherenceRow), rows)
-        return (out, sleeps, events, coherence)
+        beside = (f"{out.stem}.{part}{out.suffix}" for part in ("sleeps", "events", "coherence"))
+        files = (out, *map(out.with_name, beside))
+        with ExitStack() as stack:
+            partials = [stack.enter_context(replacing(each)) for each in files]
+            write = _write_parquet if out.suffix == ".parquet" else _write_csv
+            _write_tables(write, store, session, partials)
+        return files
     except OSError as error:
         raise UserError(
             f"{out}: cannot write ({error.strerror}): give another path, or free disk space"
         ) from error
+
+
+def _write_tables(write: Write, store: MetricsStore, session: SessionRecord, files: Sequence[Path]) -> None:
+    ticks, sleeps, events, coherence = files
+    write(ticks, _tick_columns(session), _wide_rows(store, session))
+    write(sleeps, _report_columns(SleepReport), [[row] for row in _plain_rows(store.sleeps(session.id))])
+    rows = [[row] for row in _plain_rows(store.events(session.id, limit=-1))]
+    write(events, _report_columns(Event), rows)
+    rows = [[row] for row in _plain_rows(store.coherence(session.id))]
+    write(coherence, _report_columns(CoherenceRow), rows)
 
 
 def _tick_columns(session: SessionRecord) -> dict[str, str]:

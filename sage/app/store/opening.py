@@ -10,13 +10,15 @@ from pathlib import Path
 
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.page_checks import SUFFIX, DamagedChecks, damage_of_file, damage_of_log
+from sage.app.store.schema import refuse_newer
 from sage.app.terminal.errors import UserError
-from sage.durable import damaged_name
+from sage.durable import damaged_name, set_aside_of
 
 
 def open_to_read(path: Path) -> MetricsStore:
     """The store of past sessions. UserError for a damaged one, and as MetricsStore."""
     if path.is_file():
+        refuse_newer(path)
         try:
             damage = damage_of_file(path)
         except DamagedChecks as error:
@@ -31,10 +33,12 @@ def open_to_read(path: Path) -> MetricsStore:
 
 def repair(path: Path, say: Callable[[str], object]) -> None:
     """Before a session writes to the store: a damaged one is renamed, with its log; what is lost is passed to
-    `say`, a line each. No other process may write.
+    `say`, a line each. No other process may write. UserError for one of a newer version, which may keep its
+    checksums in another way: its files stay as they are.
     """
     if not path.is_file():
         return
+    refuse_newer(path)
     checks = path.with_name(path.name + SUFFIX)
     log = damage_of_log(path)
     if log:
@@ -54,3 +58,7 @@ def repair(path: Path, say: Callable[[str], object]) -> None:
         beside.replace(aside.with_name(f"{aside.name}-wal"))
     path.replace(aside)
     say(f"metrics store: {damage}: renamed to {aside.name}; a new one is started")
+    asides = set_aside_of(path).values()
+    if len(asides) > 1:  # none is deleted: each has sessions that no other file has
+        num_mb = sum(each.stat().st_size for each in asides) / 1e6
+        say(f"metrics store: {len(asides)} damaged ones, {num_mb:.1f} MB: delete those that you do not need")

@@ -22,6 +22,8 @@ from sage.app.terminal.errors import UserError
 from sage.plain_yaml import load_plain
 
 SCHEMA_VERSION = 6
+#: A store with a higher number is no newer version's: its header is damaged.
+_MAX_VERSION = 63
 APPLICATION_ID = 0x53414745  # "SAGE"
 
 #: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
@@ -312,7 +314,20 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
     connection.close()
     if application_id != APPLICATION_ID:
         raise UserError(f"{path}: not a SAGE metrics store: give another path, or move the file away")
-    raise UserError(
+    raise UserError(_newer(path, version))
+
+
+def refuse_newer(path: Path) -> None:
+    """UserError for a store of a newer version, by its first bytes (SQLite file format, section 1.3)."""
+    with path.open("rb") as file:
+        head = file.read(72)
+    version, application_id = (int.from_bytes(head[at : at + 4], "big") for at in (60, 68))
+    if len(head) == 72 and application_id == APPLICATION_ID and SCHEMA_VERSION < version <= _MAX_VERSION:
+        raise UserError(_newer(path, version))
+
+
+def _newer(path: Path, version: int) -> str:
+    return (
         f"{path}: schema version {version}, this SAGE reads {SCHEMA_VERSION}: upgrade SAGE, or move the file"
         " away"
     )

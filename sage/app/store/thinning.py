@@ -1,7 +1,7 @@
 """Bounding the metrics store: old ticks are averaged, older ones deleted, in steps of milliseconds.
 
 Invariant: one step changes a bounded number of rows and commits, so that it never blocks the writer for long.
-Age is measured by the session's clock, and by the wall clock after its end.
+Age is measured by the session's clock, and after its end as in sage/app/store/ages.py.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
+from sage.app.store.ages import Span, clock_problem, read_spans, times_since
 from sage.app.store.page_checks import WRITING
 from sage.app.store.schema import ANSWER_COLUMNS, SOURCE_COLUMNS, TICK_COLUMNS, names_of
 from sage.errors import InputError
 
+log = structlog.get_logger("sage.app")
 SECOND_NS = 1_000_000_000
 _WINDOW_BUCKETS = 60
 _CHUNK_TICKS = 500
@@ -55,6 +59,7 @@ class Thinner:
         self._retention = retention
         self._wall_ns = wall_ns
         self._pending: Iterator[None] = iter(())
+        self._is_checked = False
         self._keep_ns = round(retention.keep_days * 86_400 * SECOND_NS)
 
     def step(self, connection: sqlite3.Connection, active: int | None) -> bool:
@@ -71,21 +76,24 @@ class Thinner:
         self._pending = iter(())
 
     def _round(self, connection: sqlite3.Connection, active: int | None) -> Iterator[None]:
-        query = "SELECT key, started_ns, ended_ns FROM sessions ORDER BY key"
-        for session, started_ns, ended_ns in connection.execute(query).fetchall():
-            span = "SELECT MIN(time_ns), MAX(time_ns) FROM ticks WHERE session = ?"
-            first_ns, last_ns = connection.execute(span, (session,)).fetchone()
-            if ended_ns is None:  # running or killed: its end is about its last stored tick
-                ended_ns = started_ns + (last_ns - first_ns if last_ns is not None else 0)
-            since_end_ns = 0 if session == active else max(0, self._wall_ns() - ended_ns)
-            if last_ns is not None:
-                yield from self._thin(connection, session, last_ns + since_end_ns)
-                yield from self._expire(connection, session, last_ns + since_end_ns)
-            elif since_end_ns > self._keep_ns:
-                _forget_session(connection, session)
+        now_ns = self._wall_ns()
+        spans = read_spans(connection, now_ns, active)
+        self._check_clock(spans, active)
+        for span, since_ns in zip(spans, times_since(spans, now_ns, active), strict=True):
+            if span.last_ns is not None:
+                yield from self._thin(connection, span.key, span.last_ns + since_ns)
+                yield from self._expire(connection, span.key, span.last_ns + since_ns)
+            elif since_ns > self._keep_ns:
+                _forget_session(connection, span.key)
                 yield
-            yield from self._cut_events(connection, session)
+            yield from self._cut_events(connection, span.key)
         yield from self._shrink(connection, active)
+
+    def _check_clock(self, spans: list[Span], active: int | None) -> None:
+        if not self._is_checked:
+            self._is_checked = True
+            if problem := clock_problem(spans, active):
+                log.warning("metrics store: the wall clock has moved", problem=problem)
 
     def _thin(self, connection: sqlite3.Connection, session: int, now_ns: int) -> Iterator[None]:
         for level, (age_secs, every_secs) in enumerate(self._retention.levels):

@@ -16,35 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from sage.app.store.boards import board_rows, insert_boards
-from sage.app.store.episodes import INSERT_EPISODE, episode_row
+from sage.app.store.batch import INSERT_EVENT, BatchRows, Item, num_rows_of
 from sage.app.store.page_checks import log_bytes, merge
-from sage.app.store.rows import answer_rows, coherence_row, event_row, sleep_row, source_row, tick_row
-from sage.app.store.schema import (
-    ANSWER_COLUMNS,
-    SLEEP_COLUMNS,
-    SOURCE_COLUMNS,
-    TICK_COLUMNS,
-    close_merged,
-    connect,
-    insert_into,
-)
+from sage.app.store.rows import event_row
+from sage.app.store.schema import close_merged, connect
 from sage.app.store.thinning import Retention, Thinner, transaction
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, TickReport
 
-Item = TickReport | SleepReport | Event | tuple[CoherenceRow, ...]
-
-_INSERT_TICK = insert_into("ticks", ("session", "tick"), TICK_COLUMNS)
-_INSERT_SOURCE = insert_into("sources", ("session", "source", "tick"), SOURCE_COLUMNS)
-_INSERT_ANSWERS = insert_into("answers", ("session", "level", "tick"), ANSWER_COLUMNS)
-_INSERT_SLEEP = insert_into("sleeps", ("session", "end_tick"), SLEEP_COLUMNS)
-_INSERT_EVENT = (
-    "INSERT OR IGNORE INTO events (session, tick, kind, source, message, data, fingerprint) VALUES (?, ?, ?,"
-    " ?, ?, ?, ?)"
-)
-_INSERT_COHERENCE = "INSERT OR REPLACE INTO coherence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_MAX_BATCH = 1024
+#: Of a batch: with hundreds of sources a commit takes a fraction of a second too, and what it holds stays.
+_MAX_BATCH, _MAX_ROWS = 1024, 4096
 #: The write-ahead log is merged into the file when it has this many bytes.
 _LOG_BYTES = 4 << 20
 _MAX_RETRY_SECS = 5.0
@@ -52,6 +33,8 @@ _MAX_RETRY_SECS = 5.0
 _THIN_SECS = 5.0
 #: Queue space reserved for sleeps and events, which are rare.
 _RESERVE = 256
+#: `close` takes no longer, whatever was put.
+_MAX_CLOSE_SECS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +89,7 @@ class StoreWriter:
         self._refusal = ""
         self._connection: sqlite3.Connection | None = None
         self._is_closing = False
+        self._retry_until = 0.0
         self._wake = threading.Event()
         self._idle = threading.Condition()
         self._num_flushes = 0
@@ -148,12 +132,18 @@ class StoreWriter:
             )
 
     def close(self, timeout_secs: float = 5.0) -> None:
-        """Write what is queued, set the end of the session, stop. Returns after `timeout_secs` when writing
-        fails.
+        """Write what is queued, set the end of the session, stop. Returns after `timeout_secs` without a
+        commit, e.g. when writing fails.
         """
+        start = time.monotonic()
+        self._retry_until = start + timeout_secs
         self._is_closing = True
         self._wake.set()
-        self._thread.join(timeout_secs)
+        num_before = -1
+        while num_before != (num := self._num_written + self._num_unstorable) and self._thread.is_alive():
+            num_before = num
+            left = start + _MAX_CLOSE_SECS - time.monotonic()
+            self._thread.join(max(0.0, min(timeout_secs, left)))
 
     def statistics(self) -> StoreStatistics:
         return StoreStatistics(
@@ -191,12 +181,8 @@ class StoreWriter:
         batch: list[Item] = []
         retry_secs = self._flush_secs
         while True:
-            is_last = (
-                self._is_closing
-            )  # read before draining: what was put before close() is then in the batch
-            while len(batch) < _MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-                self._num_in_hand = len(batch)
+            is_last = self._is_closing  # read before draining: what was put before close() is in the batch
+            self._fill(batch)
             try:
                 self._write(batch, is_last and self._queue.empty())
             except Exception as error:  # the top of a worker: counted, shown, retried
@@ -204,7 +190,7 @@ class StoreWriter:
                 self._problem = str(error) or type(error).__name__
                 self._disconnect()
                 retry_secs = min(2 * retry_secs, _MAX_RETRY_SECS)
-                if is_last:
+                if is_last and ("locked" not in self._problem or time.monotonic() > self._retry_until):
                     break
             else:
                 batch.clear()
@@ -223,6 +209,13 @@ class StoreWriter:
                 self._wake.clear()
         self._disconnect()
         self._count_flush()
+
+    def _fill(self, batch: list[Item]) -> None:
+        num_rows = sum(map(num_rows_of, batch))
+        while len(batch) < _MAX_BATCH and num_rows < _MAX_ROWS and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+            self._num_in_hand = len(batch)
+            num_rows += num_rows_of(batch[-1])
 
     def _write(self, batch: list[Item], is_last: bool) -> None:
         if self._refusal:
@@ -259,8 +252,8 @@ class StoreWriter:
             self._connection = None
             self._thinner.restart()
 
-    def _rows(self, batch: list[Item]) -> _Rows:
-        rows = _Rows(self._session, self._source_ids, self._level_ids, self._last_tick)
+    def _rows(self, batch: list[Item]) -> BatchRows:
+        rows = BatchRows(self._session, self._source_ids, self._level_ids, self._last_tick)
         for item in batch:
             rows.add(item)
         return rows
@@ -289,7 +282,7 @@ class StoreWriter:
             f": {self._problem}" if self._problem else ": the queue was full"
         )
         connection.execute(
-            _INSERT_EVENT, event_row(self._session, Event(kind="store", tick=tick, message=message))
+            INSERT_EVENT, event_row(self._session, Event(kind="store", tick=tick, message=message))
         )
         connection.execute(
             "UPDATE sessions SET num_dropped = num_dropped + ? WHERE key = ?", (num_new, self._session)
@@ -299,97 +292,3 @@ class StoreWriter:
         with self._idle:
             self._num_flushes += 1
             self._idle.notify_all()
-
-
-class _Rows:
-    """A batch as rows. An item that fits no row is counted and left out; the others are written."""
-
-    def __init__(
-        self,
-        session: int,
-        source_ids: dict[str, int],
-        level_ids: dict[tuple[str, str], int],
-        last_tick: int,
-    ) -> None:
-        self._session = session
-        self._known = source_ids
-        self._known_levels = level_ids
-        self.new_sources: dict[str, int] = {}
-        self.new_levels: dict[tuple[str, str], int] = {}
-        self.num_unstorable = 0
-        self.last_tick = last_tick
-        self._ticks: list[tuple[object, ...]] = []
-        self._sources: list[tuple[object, ...]] = []
-        self._answers: list[tuple[object, ...]] = []
-        self._sleeps: list[tuple[object, ...]] = []
-        self._events: list[tuple[object, ...]] = []
-        self._coherence: list[tuple[object, ...]] = []
-        self._episodes: list[tuple[object, ...]] = []
-        self._boards: list[tuple[object, ...]] = []
-
-    def add(self, item: Item) -> None:
-        try:
-            if isinstance(item, TickReport):
-                self._add_tick(item)
-            elif isinstance(item, SleepReport):
-                self._sleeps.append(sleep_row(self._session, self.last_tick, item))
-            elif isinstance(item, tuple):
-                self._coherence += [coherence_row(self._session, row) for row in item]
-            else:
-                self._events.append(event_row(self._session, item))
-        except (TypeError, ValueError, OverflowError):
-            self.num_unstorable += 1
-
-    def insert(self, connection: sqlite3.Connection) -> None:
-        names = [(self._session, number, name) for name, number in self.new_sources.items()]
-        connection.executemany("INSERT OR REPLACE INTO source_names VALUES (?, ?, ?)", names)
-        levels = [(self._session, number, *key) for key, number in self.new_levels.items()]
-        connection.executemany("INSERT OR REPLACE INTO level_names VALUES (?, ?, ?, ?)", levels)
-        connection.executemany(_INSERT_TICK, self._ticks)
-        connection.executemany(_INSERT_SOURCE, self._sources)
-        connection.executemany(_INSERT_ANSWERS, self._answers)
-        connection.executemany(_INSERT_SLEEP, self._sleeps)
-        connection.executemany(_INSERT_EVENT, self._events)
-        connection.executemany(_INSERT_COHERENCE, self._coherence)
-        connection.executemany(INSERT_EPISODE, self._episodes)
-        insert_boards(connection, self._boards)
-
-    def _add_tick(self, report: TickReport) -> None:
-        facts = report.facts
-        order = [self._source_id(source.name) for source in facts.sources]
-        tick = tick_row(self._session, report, order)
-        sources = [
-            source_row(self._session, number, facts.tick, source)
-            for number, source in zip(order, facts.sources)
-        ]
-        answers = [
-            row
-            for solving in facts.solving
-            for row in answer_rows(
-                self._session,
-                [self._level_id(solving.stream, level.name) for level in solving.levels],
-                facts.tick,
-                solving,
-            )
-        ]
-        events = [event_row(self._session, event) for event in facts.events]
-        ended = [episode_row(self._session, facts.tick, world) for world in facts.acting]
-        boards = [row for each in facts.solving for row in board_rows(self._session, facts.tick, each)]
-        self._ticks.append(tick)
-        self._sources += sources
-        self._answers += answers
-        self._episodes += [row for row in ended if row is not None]
-        self._boards += boards
-        self._events += events
-        self.last_tick = facts.tick
-
-    def _source_id(self, name: str) -> int:
-        if name in self._known:
-            return self._known[name]
-        return self.new_sources.setdefault(name, len(self._known) + len(self.new_sources))
-
-    def _level_id(self, stream: str, level: str) -> int:
-        key = (stream, level)
-        if key in self._known_levels:
-            return self._known_levels[key]
-        return self.new_levels.setdefault(key, len(self._known_levels) + len(self.new_levels))

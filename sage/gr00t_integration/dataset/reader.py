@@ -5,7 +5,6 @@ Invariant: only what is there is returned; every fault is a DataError with the f
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from sage.errors import DataError
 from sage.gr00t_integration.dataset.layout import ACTION, CHUNK_SIZE, INDEX_COLUMNS, STATE, V21, V30
 from sage.gr00t_integration.dataset.packages import load_pyarrow
-from sage.user_file import read_user_text
+from sage.user_file import parse_user_json, read_user_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +230,7 @@ def _place(folder: Path, info: dict[str, Any], key: str, **parts: Any) -> Path:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(read_user_text(path))
+        value = parse_user_json(read_user_text(path))
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing: give the folder of a data set with meta/") from error
     except (ValueError, RecursionError) as error:
@@ -243,7 +242,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = [json.loads(line) for line in read_user_text(path).splitlines() if line.strip()]
+        lines = [parse_user_json(line) for line in read_user_text(path).splitlines() if line.strip()]
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing: record the data set again") from error
     except (ValueError, RecursionError) as error:

@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from sage.durable import write_file
+from sage.durable import replacing, write_file
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch, push
 from sage.hrm_core.checkpoint.official import CONFIG_NAME as PUBLISHED_CONFIG
@@ -68,7 +68,8 @@ def save_official(model: Configured, folder: str | Path) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(to_official(model), folder / "checkpoint")
+    with replacing(folder / "checkpoint") as partial:
+        torch.save(to_official(model), partial)
     text = yaml.safe_dump(official_settings(model.config), sort_keys=False)
     write_file(folder / PUBLISHED_CONFIG, text.encode())
 

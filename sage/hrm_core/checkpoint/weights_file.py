@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from sage.durable import write_file
+from sage.durable import NewerVersion, is_newer, write_file
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.saved_model import Configured, SavedModel
 from sage.hrm_core.config.model import ModelConfig
@@ -23,6 +23,10 @@ from sage.hrm_core.config.model import ModelConfig
 FORMAT = "sage-model-1"
 #: Of the header that save_model writes.
 _PARTS = ("format", "config", "metadata")
+
+
+class NewerModel(CheckpointError, NewerVersion):
+    """A newer version of SAGE wrote the file."""
 
 
 def save_model(path: Path | str, model: Configured, metadata: Mapping[str, Any] | None = None) -> None:
@@ -49,6 +53,8 @@ def read_model(path: Path | str, device: str = "cpu") -> SavedModel:
     header = read_header(path)
     if header.get("format") != FORMAT:
         found = header.get("format", "a file without a format")
+        if is_newer(found, FORMAT):
+            raise NewerModel(f"{path}: a {found} file, this version of SAGE reads {FORMAT}: upgrade SAGE")
         raise CheckpointError(f"{path}: not a {FORMAT} file ({found}): give a model that save_model wrote")
     try:
         config = ModelConfig.from_plain(json.loads(header["config"]))

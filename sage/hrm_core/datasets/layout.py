@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from sage.errors import DataError, InputError
-from sage.user_file import read_user_text
+from sage.user_file import parse_user_json, read_user_text
 
 SIDES = ("train", "test")
 SET_NAME = "all"
@@ -126,7 +126,7 @@ def _check_counts(side: Side, folder: Path) -> None:
 
 def _read_metadata(file: Path) -> Metadata:
     try:
-        fields = json.loads(read_user_text(file))
+        fields = parse_user_json(read_user_text(file))
         known = {key: fields[key] for key in Metadata.__dataclass_fields__ if key in fields}
         return Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
     except OSError as error:

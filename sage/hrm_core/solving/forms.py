@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from sage.durable import write_file
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.model.precision import choose_dtype, processor_name
@@ -158,14 +159,9 @@ class KeptTimes:
     def add(self, key: str, times: FormTimes) -> None:
         known: Mapping[str, FormTimes] = {**self.read(), key: times}
         text = json.dumps({name: asdict(each) for name, each in known.items()}, indent=1)
-        part = self._path.with_suffix(f".{os.getpid()}")
-        try:
+        with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text + "\n", encoding="utf-8")
-            part.replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink()
+            write_file(self._path, f"{text}\n".encode())
 
 
 def _read_times(plain: Mapping[str, Any]) -> FormTimes:

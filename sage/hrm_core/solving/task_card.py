@@ -6,7 +6,6 @@ Invariant: importing this module loads no torch, so that lists and name errors a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
+from sage.user_file import parse_user_json
 
 TASK_NAME = "task.json"
 
@@ -79,7 +79,7 @@ def read_card(path: Path) -> TaskCard | None:
     if not path.is_file():
         return None
     try:
-        plain = json.loads(path.read_text(encoding="utf-8-sig"))
+        plain = parse_user_json(path.read_text(encoding="utf-8-sig"))
         return TaskCard.from_plain(plain)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(

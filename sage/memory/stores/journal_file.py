@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from sage.durable import is_running
+from sage.durable import is_running, keep_newest, set_aside_of
 from sage.errors import DataError
 from sage.memory.stores.journal_pages import PAGE_BYTES, find_rows
 from sage.memory.stores.journal_row import ROW_VERSION, StoredRow, encode_stored
@@ -43,6 +43,8 @@ _UNAVAILABLE = (
     "out of memory",
     "unable to open database file",
 )
+#: A file with a higher number is no newer version's: its header is damaged.
+_MAX_VERSION = 63
 #: Of a folder with a copy, which a crash may leave.
 COPY_PREFIX = ".journal-"
 _log = logging.getLogger(__name__)
@@ -50,6 +52,10 @@ _log = logging.getLogger(__name__)
 
 class JournalUnusable(DataError):
     """The file is not a journal, or of a newer version."""
+
+
+class JournalNewer(JournalUnusable):
+    """The file is of a newer version."""
 
 
 class JournalNotOpened(DataError):
@@ -106,8 +112,8 @@ def read_journal(path: Path, *, after: int = 0) -> JournalContents:
     """The rows with a sequence above `after`; none when there is no file. No file is changed. No other
     connection may be open.
 
-    JournalUnusable for a file without a row that is not a journal, or of a newer version, and for one with a
-    row of a newer version.
+    JournalUnusable for a file without a row that is not a journal, and for one of a newer version or with a
+    row of one.
     """
     path = present(path)
     if not path.exists():
@@ -122,6 +128,8 @@ def read_journal(path: Path, *, after: int = 0) -> JournalContents:
     problem, seen = "", None
     try:
         seen = _see(path, after)
+    except JournalNewer:
+        raise
     except JournalUnusable:
         if not is_of_journal:
             raise  # else a damaged header: a foreign file has no rows
@@ -243,7 +251,16 @@ def open_repaired(path: Path, contents: JournalContents | None = None) -> sqlite
         whole = read_journal(path)  # also the rows that the newest snapshot includes
         aside = restart_journal(path, whole.rows, newest_sequence=contents.newest_sequence, keeps_old=True)
         _log.error("%s is damaged: renamed to %s, its %d intact rows are kept", path, aside, len(whole.rows))
+        keep_newest(list(set_aside_of(path).values()), _is_damaged)
     return open_journal(path)
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether its intact rows were written to another file; False for one that was set aside whole."""
+    try:
+        return not read_journal(path).is_intact
+    except JournalUnusable:
+        return False
 
 
 def restart_journal(
@@ -284,7 +301,8 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
     if application != APPLICATION_ID:
         raise JournalUnusable(f"{path}: not a memory journal: move it away, or give another state directory")
     if version > ROW_VERSION:
-        raise JournalUnusable(
+        kind = JournalNewer if version <= _MAX_VERSION else JournalUnusable
+        raise kind(
             f"{path}: schema version {version}, this version of SAGE reads up to {ROW_VERSION}: upgrade"
             " SAGE, or give another state directory"
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from sage.durable import digest_of, set_aside, write_file
+from sage.durable import NewerVersion, digest_of, keep_newest, set_aside, write_file
 from sage.errors import InputError
 from sage.memory.stores.journal import Journal
 from sage.memory.stores.journal_file import JournalContents, read_journal
@@ -72,14 +72,14 @@ class Folder:
 
     @staticmethod
     def read(path: Path) -> SnapshotFile | None:
-        """None when the file is damaged."""
+        """None when the file is damaged. NewerVersion when it is whole and this version cannot read it."""
         digest, _, content = path.read_bytes().partition(b"\n")
         if digest.decode("ascii", "replace") != digest_of(content):
             return None
         try:
             return SnapshotFile.model_validate_json(content)
-        except ValidationError:
-            return None
+        except ValidationError as error:
+            raise NewerVersion(_of_newer(path, error)) from error
 
     def oldest_number(self) -> int:
         """What the journal may be shortened to: the last change of the oldest snapshot."""
@@ -122,7 +122,8 @@ class Recovered:
 class TotalityFolder:
     """A durable store. Open it with `with`, or call `close`.
 
-    InputError when another process has the folder, JournalUnusable for a journal of another program.
+    InputError when another process has the folder, JournalUnusable for a journal of another program,
+    NewerVersion for files of a newer version.
     notices: one line for each file that was damaged.
     """
 
@@ -211,7 +212,10 @@ def _recover(folder: Folder, limits: StoreLimits) -> tuple[Recovered, JournalCon
     for path in folder.snapshots():
         saved = Folder.read(path)
         if saved is None:
-            found.notices.append(f"{path.name} is damaged: renamed to {set_aside(path).name}")
+            aside = set_aside(path, is_damaged=_is_damaged)
+            found.notices.append(f"{path.name} is damaged: renamed to {aside.name}")
+            # Each has a number of its own in its name.
+            keep_newest(sorted(folder.path.glob(f"{_PREFIX}*{_SUFFIX}.damaged")), _is_damaged)
             continue
         nodes = nodes_of(saved.snapshot, stamp_ns=saved.snapshot.taken_ns, half_life_s=limits.half_life_s)
         found.state.apply(Change(nodes=nodes, num_made=saved.snapshot.num_made))
@@ -219,7 +223,11 @@ def _recover(folder: Folder, limits: StoreLimits) -> tuple[Recovered, JournalCon
         break
     contents = read_journal(folder.journal, after=found.last_number)
     for row in contents.rows:
-        found.state.apply(Change.model_validate_json(row.scalars["change"]))
+        try:
+            change = Change.model_validate_json(row.scalars["change"])
+        except ValidationError as error:
+            raise NewerVersion(_of_newer(folder.journal, error)) from error
+        found.state.apply(change)
     if not contents.is_intact:
         found.notices.append(
             f"{folder.journal.name} is damaged: {contents.num_damaged} changes are lost,"
@@ -227,6 +235,23 @@ def _recover(folder: Folder, limits: StoreLimits) -> tuple[Recovered, JournalCon
         )
     found.last_number = max(found.last_number, contents.newest_sequence)
     return found, contents
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        return Folder.read(path) is None
+    except NewerVersion:
+        return False
+
+
+def _of_newer(path: Path, error: ValidationError) -> str:
+    """Its checksum is right, so that it is as it was written."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return (
+        f"{path}: whole, but not of this version of SAGE ({place}: {first['msg']}): upgrade SAGE, or give"
+        " another folder"
+    )
 
 
 def _row(change: Change) -> JournalRow:

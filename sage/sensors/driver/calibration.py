@@ -48,17 +48,27 @@ class CalibrationFolder:
         self.folder = folder
 
     def load(self, spec: SensorSpec) -> dict[str, Any] | None:
-        """None where nothing was kept, by another kind of reading, or where the file is damaged."""
-        from sage.durable import read_json
+        """None where nothing was kept, by another kind of reading, or where the file is damaged. NewerVersion
+        for a file of one.
+        """
+        from sage.durable import NewerVersion, read_json
 
         path = self.path_of(spec)
         try:
             document = read_json(path, plain_keys=("version", "reading", "values"))
-            if document["version"] != VERSION or document["reading"] != _reading_of(spec):
+            version = document["version"]
+            if isinstance(version, int) and version > VERSION:
+                raise NewerVersion(
+                    f"{path}: a calibration of version {version}, this version of SAGE reads up to {VERSION}:"
+                    " upgrade SAGE, or move the file away"
+                )
+            if version != VERSION or document["reading"] != _reading_of(spec):
                 return None
             return checked(document["values"], spec.name)
         except FileNotFoundError:
             return None
+        except NewerVersion:
+            raise
         except (OSError, ValueError, KeyError, TypeError, SensorError) as error:
             self.refuse(spec, error)
             return None
@@ -76,7 +86,8 @@ class CalibrationFolder:
         from sage.durable import set_aside
 
         path = self.path_of(spec)
-        kept = set_aside(path) if path.exists() else path
+        # What its own sensor refuses is of no other use.
+        kept = set_aside(path, is_damaged=lambda _: True) if path.exists() else path
         _log(spec).warning("calibration refused", error=str(error), file=str(kept))
 
     def path_of(self, spec: SensorSpec) -> Path:

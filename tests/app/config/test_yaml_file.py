@@ -52,6 +52,15 @@ def test_a_key_given_twice_is_refused_with_both_lines() -> None:
         parse_yaml("a:\n  b: 1\n  c: 2\n  b: 3\n", "file")
 
 
+def test_a_key_given_twice_in_a_value_of_set_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"'\{a: 1, b: 2, a: 3\}':1: a: given twice, first on line 1: keep one"
+    ):
+        parse_value("{a: 1, b: 2, a: 3}")
+    assert parse_value("{a: 1, b: {a: 2}}") == {"a": 1, "b": {"a": 2}}
+    assert parse_value("") is None
+
+
 def test_a_key_given_twice_inside_a_list_is_refused() -> None:
     with pytest.raises(UserError, match=r"file:1: a\.0\.b: given twice"):
         parse_yaml("a: [{b: 1, b: 2}]", "file")

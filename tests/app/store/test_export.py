@@ -12,6 +12,7 @@ import pytest
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.export import export_session
 from sage.app.terminal.errors import UserError
+from sage.runtime.report import Event
 
 
 def test_csv_and_jsonl_hold_every_tick(store, tmp_path, record):
@@ -29,6 +30,32 @@ def test_csv_and_jsonl_hold_every_tick(store, tmp_path, record):
     assert [line["type"] for line in parsed].count("tick") == 60
     assert parsed[1]["sources"]["imu"]["status"] == "running"
     assert parsed[0]["type"] == "session"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_an_interrupted_export_leaves_the_files_of_the_one_before(
+    store, tmp_path, record, monkeypatch, suffix
+):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    session = store.session(record(store, SyntheticSession(num_ticks=60)))
+    export_session(store, session, tmp_path / f"run{suffix}")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "coherence", interrupt)
+    store.instrument(session.id).on_event(Event(kind="later", tick=60))
+    assert store.instrument(session.id).flush()
+    with pytest.raises(KeyboardInterrupt):
+        export_session(store, session, tmp_path / f"run{suffix}")
+    of_export = [
+        each for each in tmp_path.iterdir() if each.name.startswith("run") or each.suffix == ".partial"
+    ]
+    assert {each.name: each.read_bytes() for each in of_export} == {
+        name: content for name, content in before.items() if name.startswith("run")
+    }
 
 
 def test_a_damaged_page_is_one_line(store, tmp_path, record):

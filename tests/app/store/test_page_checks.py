@@ -121,3 +121,33 @@ def test_a_log_that_a_kill_left_is_compared_frame_by_frame(path: Path, tmp_path:
     assert said == []
     with MetricsStore(store) as opened:
         assert opened.session("a").seed == 19
+
+
+@pytest.mark.parametrize("checks", ["stale", "of another form"])
+def test_a_store_of_a_newer_version_stays_whatever_its_checksums_are(path: Path, checks: str) -> None:
+    """A newer version may keep none, or other ones."""
+    beside = path.with_name(path.name + SUFFIX)
+    stale = beside.read_bytes()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 7")
+        connection.execute("CREATE TABLE later (text TEXT)")
+    beside.write_bytes(stale if checks == "stale" else b"SAGEPAG2")
+    before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+    for use in (lambda: repair(path, print), lambda: open_to_read(path)):
+        with pytest.raises(UserError, match="schema version 7, this SAGE reads 6: upgrade SAGE"):
+            use()
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
+
+
+def test_several_damaged_stores_stay_and_are_one_line(path: Path) -> None:
+    """Each has sessions that no other file has."""
+    checks, lines = path.with_name(path.name + SUFFIX), []
+    whole = {each: each.read_bytes() for each in (path, checks)}
+    for _ in range(5):
+        for each, content in whole.items():
+            each.write_bytes(content)
+        flip(path, path.stat().st_size * 4)
+        repair(path, lines.append)
+    assert len([*path.parent.glob("*.damaged")]) == 5
+    assert "metrics store: 5 damaged ones, " in lines[-1]
+    assert "delete those that you do not need" in lines[-1]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store import schema as store_schema
-from sage.app.store.metrics_store import Retention
+from sage.app.store.metrics_store import MetricsStore, Retention
 from sage.app.store.thinning import Thinner, used_bytes
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport
@@ -119,3 +120,81 @@ def test_figures_and_nights_of_a_running_session_go_with_its_ticks(store):
     thin_all(store.path, Retention(max_bytes=1 << 20, levels=()), active=1)
     assert [figure.tick for figure in store.coherence(session)] == [1499]
     assert 0 < len(store.sleeps(session)) <= len(nights)
+
+
+DAY_NS = 86_400_000_000_000
+YEAR_NS = 365 * DAY_NS
+
+
+def ids_after(path: Path, walls: list[int], *, now_ns: int) -> list[str]:
+    """The sessions that are left after one that runs at `now_ns`; each of the others lasted 5 s from its wall
+    time and has no end, as one that was killed.
+    """
+    with MetricsStore(path, retention=Retention(keep_days=30)) as store:
+        for number, wall_ns in enumerate(walls):
+            store._wall_ns = lambda wall_ns=wall_ns: wall_ns
+            session = store.begin_session(name=f"s{number}", clock_ns=5_000_000_000)
+            SyntheticSession(num_ticks=100).play(store.instrument(session))
+    connection = store_schema.connect(path)
+    with connection:
+        connection.execute("UPDATE sessions SET ended_ns = NULL")
+    connection.close()
+    thin_all(path, Retention(keep_days=30), wall_ns=now_ns, active=len(walls))
+    with MetricsStore(path) as store:
+        return [session.id for session in store.sessions()]
+
+
+@pytest.mark.parametrize(
+    ("walls", "now_ns"),
+    [
+        ([WALL_NS, WALL_NS + 14 * YEAR_NS], WALL_NS + 14 * YEAR_NS),
+        ([WALL_NS, WALL_NS], WALL_NS + 14 * YEAR_NS),
+        ([0, WALL_NS], WALL_NS),
+        ([WALL_NS, 1, WALL_NS + DAY_NS], WALL_NS + DAY_NS),
+        ([WALL_NS, WALL_NS - 200 * DAY_NS, WALL_NS + DAY_NS], WALL_NS + DAY_NS),
+        ([WALL_NS, WALL_NS + 14 * YEAR_NS, WALL_NS + DAY_NS], WALL_NS + DAY_NS),
+        ([WALL_NS, WALL_NS + 14 * YEAR_NS, WALL_NS + 14 * YEAR_NS + 1], WALL_NS + 14 * YEAR_NS + DAY_NS),
+    ],
+    ids=[
+        "2040 now", "2040 during the session", "1970 before", "1970 between", "200 days back between",
+        "2040 between", "2040 twice",
+    ],
+)  # fmt: skip
+def test_a_clock_that_is_wrong_by_years_deletes_no_session(tmp_path, walls, now_ns):
+    found = ids_after(tmp_path / "store.sqlite", walls, now_ns=now_ns)
+    assert found == [f"s{number}" for number in range(len(walls))]
+
+
+def test_pauses_add_up_although_the_clock_was_wrong_between(tmp_path):
+    walls = [WALL_NS, WALL_NS + 14 * YEAR_NS, WALL_NS + 20 * DAY_NS, WALL_NS + 55 * DAY_NS]
+    found = ids_after(tmp_path / "store.sqlite", walls, now_ns=WALL_NS + 55 * DAY_NS)
+    assert found == ["s3"], "35 days after all the others"
+
+
+def test_the_first_days_of_a_long_session_that_was_killed_count_after_they_are_deleted(tmp_path):
+    walls = [WALL_NS, WALL_NS + 61 * DAY_NS]
+    with MetricsStore(tmp_path / "store.sqlite") as store:
+        store._wall_ns = lambda: walls[0]
+        SyntheticSession(num_ticks=2, start_ns=60 * DAY_NS).play(store.instrument(store.begin_session()))
+        store._wall_ns = lambda: walls[1]
+        store.begin_session(name="now")
+    connection = store_schema.connect(tmp_path / "store.sqlite")
+    with connection:
+        connection.execute("UPDATE sessions SET ended_ns = NULL")
+    connection.close()
+    thin_all(store.path, Retention(keep_days=30), wall_ns=walls[1], active=2)
+    with MetricsStore(tmp_path / "store.sqlite") as store:
+        assert len(store.sessions()) == 2, "its last tick is a day old"
+
+
+def test_a_clock_that_moved_is_one_log_line(tmp_path):
+    path, later_ns = tmp_path / "store.sqlite", WALL_NS + 14 * YEAR_NS
+    ids_after(path, [WALL_NS, later_ns, later_ns + DAY_NS], now_ns=later_ns + DAY_NS)
+    with capture_logs() as lines:
+        thin_all(path, Retention(), wall_ns=later_ns + DAY_NS, active=3)
+    assert not lines, "a pause of a day"
+    with capture_logs() as lines:
+        thin_all(path, Retention(), wall_ns=later_ns, active=2)
+    (line,) = lines
+    assert "wall clock" in line["event"]
+    assert "s0, ended at 2026-11-22" in line["problem"]

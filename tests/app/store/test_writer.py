@@ -162,3 +162,73 @@ while True:
         assert len(store.sleeps(store.session().id)) >= 2
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_commit_holds_few_rows_however_many_sources_there_are(tmp_path, monkeypatch):
+    """What is committed stays when the process ends before the rest is written."""
+    batches = []
+    write = store_writer.StoreWriter._write
+
+    def noted(self, batch, is_last):
+        batches.append([len(item.facts.sources) for item in batch if isinstance(item, TickReport)])
+        write(self, batch, is_last)
+
+    monkeypatch.setattr(store_writer.StoreWriter, "_write", noted)
+    with MetricsStore(tmp_path / "metrics.sqlite") as store:
+        session = store.begin_session()
+        feed = SyntheticSession(num_ticks=100, sources=tuple(f"s{number}" for number in range(100)))
+        writer = store.instrument(session)
+        for item in [*feed.items()]:
+            writer.put(item)
+        writer.close()
+        assert max(map(sum, batches)) < 4096 + 100
+        assert writer.statistics().num_queued == 0
+        assert store.session(session).num_ticks == 100
+
+
+class _SlowThread:
+    """Stores ten reports at each wait, of as many as it is given."""
+
+    def __init__(self, writer: store_writer.StoreWriter, num: int) -> None:
+        self._writer = writer
+        self._num = num
+        self.waits: list[float] = []
+
+    def is_alive(self) -> bool:
+        return True
+
+    def join(self, timeout_secs: float) -> None:
+        self.waits.append(timeout_secs)
+        self._writer._num_written = min(self._num, self._writer._num_written + 10)
+
+
+def test_close_waits_as_long_as_reports_are_stored(store, monkeypatch):
+    writer = store.instrument(store.begin_session())
+    writer.close()
+    for num in (0, 50):
+        writer._num_written = 0
+        slow = _SlowThread(writer, num)
+        monkeypatch.setattr(writer, "_thread", slow)
+        writer.close(timeout_secs=0.5)
+        assert len(slow.waits) == num // 10 + 1
+        assert set(slow.waits) == {0.5}
+
+
+def test_a_store_that_is_locked_at_the_end_is_tried_again(tmp_path, monkeypatch):
+    num_failures = [0]
+
+    def connect_when_free(path, **options):
+        if not writer._is_closing or num_failures[0] < 3:
+            num_failures[0] += writer._is_closing
+            raise sqlite3.OperationalError("database is locked")
+        return store_schema.connect(path, **options)
+
+    with MetricsStore(tmp_path / "metrics.sqlite", flush_secs=0.001) as store:
+        session = store.begin_session()
+        monkeypatch.setattr(store_writer, "connect", connect_when_free)
+        writer = store.instrument(session)
+        writer.on_event(Event(kind="late", tick=1))
+        writer.close()
+        assert num_failures[0] == 3
+        assert writer.statistics().num_queued == 0
+        assert [event.kind for event in store.events(session)] == ["late"]

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from sage.memory.stores.journal_file import (
     JournalNotOpened,
     JournalUnusable,
     open_journal,
+    open_repaired,
     read_journal,
     restart_journal,
 )
@@ -381,14 +382,34 @@ def test_a_damaged_journal_is_replaced_by_its_intact_rows(killed: Path) -> None:
     assert ids(kept) == list(range(1, 53))
 
 
+def test_of_damaged_journals_the_newest_stay_and_a_whole_one_that_was_set_aside(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(path, range(1, 41))
+    whole = path.read_bytes()
+    restart_journal(path, read_journal(path).rows[:1], keeps_old=True)
+    damaged = bytearray(whole)
+    damaged[whole.index(b"SAGEJROW") + 60] ^= 1
+    for _ in range(6):
+        path.write_bytes(damaged)
+        open_repaired(path).close()
+    names = {each.name for each in path.parent.glob("*.damaged")}
+    assert names == {f"{path.name}{number}.damaged" for number in ("", ".5", ".6", ".7")}
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == whole, "no other file has its rows"
+    assert "4 set aside" in caplog.messages[-1]
+    assert len(read_journal(path).rows) == 39
+
+
 #: In the file's header, and in the headers of the first pages of its tables.
 HEADER_BITS = (*range(8 * 16, 8 * 100, 29), *range(8 * 2 * 4096, 8 * (2 * 4096 + 12), 7))
+#: Of the version: with one of them altered it is that of a newer file, which is refused and stays.
+VERSION_BITS = range(8 * 63 + 1, 8 * 63 + 6)
 
 
 def test_with_any_bit_of_a_header_flipped_it_opens_and_takes_rows(path: Path) -> None:
     fill(path, range(1, 41))
     whole = path.read_bytes()
-    for bit in HEADER_BITS:
+    for bit in {*HEADER_BITS} - {*VERSION_BITS}:
         changed = bytearray(whole)
         changed[bit // 8] ^= 1 << bit % 8
         flipped = path.with_name("flipped.sqlite")
@@ -398,6 +419,17 @@ def test_with_any_bit_of_a_header_flipped_it_opens_and_takes_rows(path: Path) ->
         assert journal.wait(41, WAIT_SECS), (bit, journal.problem)
         journal.close()
         assert ids(flipped) == list(range(1, 42)), bit
+
+
+def test_a_newer_journal_with_rows_that_this_version_reads_is_refused_and_stays(path: Path) -> None:
+    fill(path, range(1, 3))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    before = _content(path.parent)
+    for use in (read_journal, Journal, open_repaired):
+        with pytest.raises(JournalUnusable, match=r"schema version 2, this version of SAGE reads up to 1"):
+            use(path)
+    assert _content(path.parent) == before
 
 
 def test_a_journal_with_rows_of_both_versions_is_refused_and_stays(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from sage.durable import NewerVersion, digest_of
 from sage.errors import InputError
 from sage.mailbox.clock import ManualClock
 from sage.related_work.totality import persistence
+from sage.related_work.totality.change import Change
 from sage.related_work.totality.content import Slot
 from sage.related_work.totality.errors import NotDurable, UnknownId
 from sage.related_work.totality.messages import (
@@ -24,7 +27,7 @@ from sage.related_work.totality.messages import (
     Target,
     WriteRequest,
 )
-from sage.related_work.totality.persistence import JOURNAL_NAME, TotalityFolder
+from sage.related_work.totality.persistence import JOURNAL_NAME, TotalityFolder, _row
 from sage.related_work.totality.read_query import ReadQuery
 from sage.related_work.totality.store import TotalityStore
 
@@ -123,6 +126,41 @@ def test_a_damaged_snapshot_is_set_aside_and_the_older_one_serves(tmp_path: Path
         (notice,) = folder.notices
         assert "is damaged: renamed to" in notice
         assert newest.with_name(f"{newest.name}.damaged").exists()
+
+
+def test_of_damaged_snapshots_the_newest_stay(tmp_path: Path, clock: ManualClock) -> None:
+    for number in range(5):
+        with TotalityFolder(tmp_path, clock.now_ns) as folder:
+            put(folder.store, f"s{number}")
+            folder.persist()
+        newest = max(tmp_path.glob("*.snapshot.json"))
+        newest.write_bytes(newest.read_bytes()[:-1])
+    TotalityFolder(tmp_path, clock.now_ns).close()
+    damaged = sorted(tmp_path.glob("*.damaged"))
+    assert len(damaged) == 3
+    assert damaged[-1].name.startswith(newest.name)
+
+
+def test_a_snapshot_of_a_newer_version_is_refused_and_stays(tmp_path: Path, clock: ManualClock) -> None:
+    with TotalityFolder(tmp_path, clock.now_ns) as folder:
+        put(folder.store, "a")
+        folder.persist()
+    (path,) = tmp_path.glob("*.snapshot.json")
+    content = path.read_bytes().partition(b"\n")[2][:-1] + b',"links":[]}'
+    path.write_bytes(digest_of(content).encode() + b"\n" + content)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    with pytest.raises(NewerVersion, match=r"not of this version of SAGE \(links: .*: upgrade SAGE"):
+        TotalityFolder(tmp_path, clock.now_ns)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+def test_a_change_of_a_newer_version_is_refused_and_stays(tmp_path: Path, clock: ManualClock) -> None:
+    with TotalityFolder(tmp_path, clock.now_ns) as folder:
+        folder._journal.append(dataclasses.replace(_row(Change()), scalars={"change": '{"links":[]}'}))
+    before = (tmp_path / JOURNAL_NAME).read_bytes()
+    with pytest.raises(NewerVersion, match=r"not of this version of SAGE \(links"):
+        TotalityFolder(tmp_path, clock.now_ns)
+    assert (tmp_path / JOURNAL_NAME).read_bytes() == before
 
 
 def test_a_damaged_journal_is_set_aside_and_the_rest_is_restored(tmp_path: Path, clock: ManualClock) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sage.durable import NewerVersion, checked_json, read_json
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import Reading, Sensor, SensorContext, SensorError
 from sage.sensors.devices.synthetic import SyntheticConfig, SyntheticSensor
@@ -99,6 +100,20 @@ def test_a_damaged_file_is_set_aside_and_the_sensor_opens(
     assert opened(1)[0].num_seen == 1
     assert sorted(each.name for each in folder.folder.iterdir())[0] == path.name
     assert len(list(folder.folder.iterdir())) == 2
+
+
+def test_a_file_of_a_newer_version_is_refused_and_stays(
+    opened: Callable[..., tuple[Learns, Sensor]], folder: CalibrationFolder
+) -> None:
+    opened(3)
+    (path,) = folder.folder.iterdir()
+    document = read_json(path, plain_keys=())
+    path.write_bytes(checked_json(document | {"version": 2}))
+    before = path.read_bytes()
+    with pytest.raises(NewerVersion, match=r"a calibration of version 2, .* reads up to 1: upgrade SAGE"):
+        opened(1)
+    assert path.read_bytes() == before
+    assert [*folder.folder.iterdir()] == [path]
 
 
 def test_what_the_sensor_refuses_is_set_aside(

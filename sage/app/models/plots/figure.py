@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sage.app.terminal.errors import UserError
+from sage.durable import replacing
 
 INK, PAPER, MUTED, RULE = "#1c1f23", "#ffffff", "#8a9099", "#d5d9de"
 BLUE, RED, GREEN, ORANGE, VIOLET = "#1f6fb2", "#c8372d", "#2c8a4b", "#d9822b", "#7a4fa3"
@@ -64,8 +65,8 @@ def save_figure(figure: Any, path: Path) -> Path:
     matplotlib: Any = importlib.import_module("matplotlib")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(_STYLE):
-            figure.savefig(path, dpi=144, metadata=metadata)
+        with matplotlib.rc_context(_STYLE), replacing(path) as partial:
+            figure.savefig(partial, format=path.suffix[1:], dpi=144, metadata=metadata)
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or str(error)).lower()}: give another --out") from error
     return path

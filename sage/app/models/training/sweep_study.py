@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from sage.app.config.file_lock import exclusive
 from sage.app.models.training.space import Sweep
 from sage.app.terminal.errors import UserError
+from sage.durable import write_file
 
 STUDY = "sweep"
 #: Attributes: of a trial, the name of its worker; of a study, that every trial has one.
@@ -175,6 +175,4 @@ def claim_folder(sweep: Sweep, folder: Path) -> None:
     elif folder.exists() and any(not each.name.startswith(".sweep") for each in folder.iterdir()):
         raise UserError(f"--out {folder}: not empty and not a sweep: give another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    new = folder / f".sweep-{os.getpid()}"
-    new.write_text(json.dumps(plain, indent=2) + "\n")
-    new.replace(path)
+    write_file(path, (json.dumps(plain, indent=2) + "\n").encode())

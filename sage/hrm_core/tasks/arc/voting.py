@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.durable import write_file
 from sage.errors import DataError, InputError
 from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
 from sage.hrm_core.tasks.arc.source import ArcPuzzle
-from sage.user_file import read_user_text
+from sage.user_file import parse_user_json, read_user_text
 
 NUM_ATTEMPTS = 2
 
@@ -96,13 +97,13 @@ def write_submission(
         rows[puzzle.name] = [
             {f"attempt_{at + 1}": grids[at].tolist() for at in range(NUM_ATTEMPTS)} for grids in found
         ]
-    path.write_text(json.dumps(rows))
+    write_file(path, json.dumps(rows).encode())
 
 
 def load_submission(path: Path) -> dict[tuple[str, int], list[np.ndarray]]:
     """Read a submission file. DataError where it is not one."""
     try:
-        rows = json.loads(read_user_text(path))
+        rows = parse_user_json(read_user_text(path))
         return {
             (name, test): [np.array(each[f"attempt_{at + 1}"], np.int32) for at in range(NUM_ATTEMPTS)]
             for name, tests in rows.items()

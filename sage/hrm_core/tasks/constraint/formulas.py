@@ -7,11 +7,11 @@ No clause has a literal twice, or one with its negation: such a clause always ho
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sage.errors import InputError
+from sage.user_file import parse_user_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def load_formulas(path: str | Path) -> tuple[Formula, ...]:
 
 def _parse_json(line: str, where: str) -> Formula:
     try:
-        row = json.loads(line)
+        row = parse_user_json(line)
         formula = Formula(
             num_vars=int(row["nvars"]),
             clauses=tuple(tuple(int(each) for each in clause) for clause in row["clauses"]),

@@ -23,7 +23,7 @@ from sage.durable import Contents, DamagedFile, read_checked, remove_partials, s
 from sage.errors import SageError
 from sage.hrm_core.tasks.contract import Task
 from sage.memory.stores.journal import Journal
-from sage.memory.stores.journal_file import JournalContents, read_journal, restart_journal
+from sage.memory.stores.journal_file import JournalContents, open_repaired, read_journal, restart_journal
 from sage.memory.stores.journal_row import JournalRow, StoredRow, renumbered
 from sage.runtime.sleep.puzzles.memory import OLD_TICK
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
@@ -145,7 +145,7 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
     sequence = noted = 0
 
     def leave_out(problem: str) -> None:
-        kept = f"renamed to {set_aside(path)}" if may_rename else "left out"
+        kept = f"renamed to {set_aside(path, is_damaged=_is_damaged)}" if may_rename else "left out"
         _log.warning("%s: it is %s", problem, kept)
 
     path = folder / MEMORY
@@ -186,12 +186,26 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
     return Applied(sequence=sequence, noted=noted, contents=journal, others=frozenset(others))
 
 
+def _is_damaged(path: Path) -> bool:
+    """False for a memory of other levels, which is whole."""
+    try:
+        read_checked(path, schema=MEMORY_SCHEMA)
+    except DamagedFile:
+        return True
+    except SageError:
+        return False
+    return False
+
+
 def _with_rows_of_others_aside(path: Path, applied: Applied) -> JournalContents:
     """The journal without the rows of other levels: a file with them is renamed first, since a snapshot
-    deletes rows. JournalNotOpened on a full or read-only disk.
+    deletes rows. JournalNotOpened on a full or read-only disk. A damaged file is repaired before: what is set
+    aside for its rows is then whole, and is not deleted as damaged.
     """
     if not applied.others:
         return applied.contents
+    if not applied.contents.is_intact:
+        open_repaired(path, applied.contents).close()
     newest = applied.contents.newest_sequence
     kept = renumbered([row for row in applied.contents.rows if row.sequence not in applied.others], newest)
     aside = restart_journal(path, tuple(kept), newest_sequence=newest, keeps_old=True)
