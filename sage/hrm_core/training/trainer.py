@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 from sage.hrm_core.evaluation.evaluate import check_held_out, evaluate
 from sage.hrm_core.evaluation.report import EvalReport
@@ -36,6 +37,7 @@ from sage.hrm_core.training.trainer_state import TrainerState
 class TrainResult:
     """step: steps done.  reason: why the run ended.  is_interrupted: by a signal, so that it can be resumed.
 
+    signal: its number, of any process that trains; None where none arrived.
     report: the last evaluation.  best_score: EvalReport.score, the best of all evaluations, after best_step.
     cpu_secs: CPU time of the steps, all threads.  wall_secs: wall-clock time of the steps.  Both over all
     resumes.
@@ -51,6 +53,7 @@ class TrainResult:
     cpu_secs: float
     wall_secs: float
     num_bad_steps: int
+    signal: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +98,6 @@ class Trainer:
         self.model = model
         self.task = task
         self.config = config or TrainConfig()
-        self.is_signalled = False  # whether a signal arrived during the last `train`
         self._stop = stop
         self._ranks = Ranks.current()
         self._folder = None if folder is None else CheckpointFolder(Path(folder), ranks=self._ranks)
@@ -155,8 +157,11 @@ class Trainer:
                 saved_step=state.step,
             )
             result = self._loop(run, is_evaluated=is_evaluated)
-            self.is_signalled = interruption.is_requested
-            return result
+            return replace(result, signal=self._signal(interruption.number))
+
+    def _signal(self, number: int | None) -> int | None:
+        """Alike on all ranks: of several signals SIGTERM."""
+        return next((each for each in (SIGTERM, SIGINT) if self._ranks.any(number == each)), None)
 
     def check(self, resume: Path | str | bool = False) -> None:
         """Raise what `train` would raise before its first step for this config and checkpoint; change

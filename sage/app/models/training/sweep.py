@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
     """trials: in order, of all workers.  num_running: trials of other workers that have not ended.
-    is_interrupted: by a signal; the sweep can be resumed.
+    is_interrupted: by the signal of that number; the sweep can be resumed.
     """
 
     folder: Path
@@ -38,6 +38,7 @@ class Swept:
     trials: tuple[Trial, ...]
     is_interrupted: bool
     num_running: int = 0
+    signal: int | None = None
 
     @property
     def best(self) -> Trial | None:
@@ -65,7 +66,7 @@ def run_sweep(
     worker = worker or socket.gethostname()
     with one_process(folder, worker):
         study = Study(optuna, sweep, folder, storage)
-        is_interrupted = False
+        is_interrupted, trained = False, None
         while not is_interrupted and (drawn := study.next_trial(worker)) is not None:
             number, settings = drawn
             trained, reason = _train(sweep, settings, folder / f"trial-{number:04d}", device)
@@ -80,6 +81,7 @@ def run_sweep(
             trials=study.ended(),
             is_interrupted=is_interrupted,
             num_running=study.num_running(worker),
+            signal=trained.result.signal if is_interrupted and trained is not None else None,
         )
 
 

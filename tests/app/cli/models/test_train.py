@@ -16,6 +16,7 @@ import pytest
 
 from sage.app.cli.main import invoke
 from sage.app.terminal.signals import install_signal_handlers
+from sage.errors import Terminated
 from sage.hrm_core.datasets.layout import write_ungrouped
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples
@@ -288,15 +289,22 @@ def test_epochs_of_generated_puzzles_have_a_stated_size(capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["steps"] == 500
 
 
-def test_a_hangup_leaves_a_checkpoint_that_resumes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_a_signal_leaves_a_checkpoint_that_resumes(
+    sent: signal.Signals,
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     handlers = {each: signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGTERM)}
     step = Learner.step
 
     def hang_up(learner: Learner, number: int, stream: RowStream) -> StepFacts:
         if number == 2:
-            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(sent)
         return step(learner, number, stream)
 
     out = ["--out", str(tmp_path / "run")]
@@ -305,7 +313,7 @@ def test_a_hangup_leaves_a_checkpoint_that_resumes(
         install_signal_handlers()
         with monkeypatch.context() as patch:
             patch.setattr(Learner, "step", hang_up)
-            assert invoke(["train", "patterns", *TINY, *out]) == 130
+            assert invoke(["train", "patterns", *TINY, *out]) == code
     finally:
         for each, handler in handlers.items():
             signal.signal(each, handler)
@@ -324,7 +332,8 @@ def test_a_signal_ends_a_dry_run(capsys: pytest.CaptureFixture[str], monkeypatch
         return step(learner, number, stream)
 
     monkeypatch.setattr(Learner, "step", terminate)
-    assert invoke(["train", "patterns", *TINY, "--dry-run"]) == 130
+    with pytest.raises(Terminated, match="143"):
+        invoke(["train", "patterns", *TINY, "--dry-run"])
     assert numbers == [1]
     assert capsys.readouterr().out == ""
 

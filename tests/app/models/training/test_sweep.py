@@ -146,7 +146,7 @@ def test_two_workers_share_one_storage_and_train_different_trials(
 def test_an_interrupted_trial_goes_on_with_its_own_worker_alone(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped = SimpleNamespace(result=SimpleNamespace(is_interrupted=True))
+    stopped = SimpleNamespace(result=SimpleNamespace(is_interrupted=True, signal=15))
     drawn: list[tuple[str, dict[str, object]]] = []
 
     def train(sweep: Sweep, settings: dict[str, object], folder: Path, device: str) -> tuple[object, str]:
@@ -155,7 +155,8 @@ def test_an_interrupted_trial_goes_on_with_its_own_worker_alone(
 
     monkeypatch.setattr(sweeping, "_train", train)
     sweep, home = replace(read_sweep(file), trials=2), tmp_path / "sweep"
-    assert run_sweep(sweep, home, worker="a").is_interrupted
+    first = run_sweep(sweep, home, worker="a")
+    assert (first.is_interrupted, first.signal) == (True, 15)
     other = run_sweep(sweep, home, worker="b")
     assert [trial.number for trial in other.trials] == [1]
     assert other.num_running == 1
