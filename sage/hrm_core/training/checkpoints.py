@@ -182,7 +182,7 @@ def _note_damaged(candidates: Sequence[Path], faults: Sequence[str], used: Path)
 
 
 def resumable(path: Path) -> list[Path]:
-    """The checkpoints that a run can go on from, by `resolve_checkpoint`'s rules, the newest first."""
+    """The checkpoints that a run can resume from, by `resolve_checkpoint`'s rules, the newest first."""
     first = resolve_checkpoint(path)
     return [first] if first == path else CheckpointFolder(first.parent).newest_first()
 
