@@ -100,7 +100,7 @@ def make_carved(
     rules: as in `kernel.make`, then the share of walls removed from and to, of 65536. layout (rimmed,):
     `layout_weights`, 0 in the rim. box (side, side): `box_weights`. state (5,): draws left of generator and
     share, both as drawn last, layouts left of them, draws of random walls that brought none; the next call
-    goes on from it."""
+    continues from it."""
     moves, queue = np.full(mazes.shape[1], -1), np.zeros(mazes.shape[1], np.int64)
     shape = np.zeros(3, np.int64)
     made = 0
