@@ -4,7 +4,8 @@ model by this command.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,13 +58,19 @@ def sleep(
 
     problems = []
     with joined_ranks(device) as (ranks, place), ExitStack() as stack:
-        if not parent and ranks.index == 0 and (state_dir := state_dir_of(folder)) is not None:
-            stack.enter_context(locked(state_dir))
+        with ranks.together():
+            if not parent and ranks.index == 0 and (state_dir := state_dir_of(folder)) is not None:
+                stack.enter_context(locked(state_dir))
         for night in nights:
+            is_open = False
             try:
-                result = _result(night, examine=examine, dreams=ranks.count == 1, device=place)
+                with _user_errors(night):
+                    with ranks.together():
+                        run = _opened(night, examine=examine, dreams=ranks.count == 1, device=place)
+                    is_open = True
+                    result = run()
             except UserError as error:  # the other nights do not depend on it
-                if ranks.count > 1:
+                if is_open and ranks.count > 1:  # the other processes may be within a step
                     raise
                 problems.append(str(error))
                 continue
@@ -78,12 +85,13 @@ def _nights_in(folder: Path) -> list[Path]:
     return sorted(path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/job.json"))
 
 
-def _result(night: Path, *, examine: bool, dreams: bool, device: torch.device) -> str:
+@contextmanager
+def _user_errors(night: Path) -> Iterator[None]:
     from sage.app.terminal.errors import UserError, describe_os_error
     from sage.errors import SageError
 
     try:
-        return _examined(night) if examine else _slept(night, dreams=dreams, device=device)
+        yield
     except FileNotFoundError as error:
         raise UserError(
             f"{night}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
@@ -94,17 +102,25 @@ def _result(night: Path, *, examine: bool, dreams: bool, device: torch.device) -
         raise UserError(f"{night}: no night can be run here ({error}): give another folder") from error
 
 
-def _slept(night: Path, *, dreams: bool, device: torch.device) -> str:
-    """The report in JSON. dreams: whether the night may begin with its dream."""
+def _opened(night: Path, *, examine: bool, dreams: bool, device: torch.device) -> Callable[[], str]:
+    """Read the folder; the rest of the work, which returns the report in JSON, or lines of an examination.
+    dreams: whether the night may begin with its dream.
+    """
     import json
 
     from sage.runtime.report import to_plain
     from sage.runtime.sleep import consolidate
     from sage.runtime.sleep.puzzles.process import job
 
+    if examine:
+        text = _examined(night)
+        return lambda: text
     if job.is_solver_job(night):
-        return json.dumps(to_plain(job.sleep(night, device)))
-    return json.dumps(to_plain(consolidate.main(night, _dream_of(night) if dreams else None, device)))
+        trainer = job.open_folder(night)
+        return lambda: json.dumps(to_plain(job.sleep(night, trainer, device)))
+    opened = consolidate.open_night(night, device)
+    dream = _dream_of(night) if dreams else None
+    return lambda: json.dumps(to_plain(consolidate.main(opened, dream)))
 
 
 def _dream_of(night: Path) -> Dream | None:

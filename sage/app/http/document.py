@@ -67,8 +67,9 @@ def _paths() -> dict[str, Any]:
         _query("identifier", "part of an identifier's name", _TEXT),
         _query("group", "number of a group", {**_WHOLE, "minimum": 0, "maximum": 10**12 - 1}),
     ]
+    health = _object(status=_TEXT, num_failed=_WHOLE)
     return {
-        "/healthz": {"get": _operation("Whether every model runs.", _object(status=_TEXT), (503,))},
+        "/healthz": {"get": _operation("Whether every model runs.", health, (503,))},
         "/openapi.json": {"get": _operation("This document.", _OBJECT, ())},
         "/v1/models": {"get": _operation("Models of puzzles.", _object(models={"type": "array"}), ())},
         "/v1/examples": {

@@ -1,15 +1,17 @@
 """The served models: each has its own thread, which solves the puzzles of all requests in one batch.
 
-Invariant: a cancelled request's puzzles leave the batch.
+Invariant: a cancelled request's puzzles leave the batch. What a task raises for a request, sys.exit included,
+is TaskFailed: it is counted and answered with status 500, and the server goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,15 +20,16 @@ from sage.app.boards.examples import example, example_kinds
 from sage.app.http.replies import Refusal
 from sage.app.http.steps import Recording
 from sage.app.terminal.errors import nearest
-from sage.errors import InputError
+from sage.errors import PLUGIN_ERRORS, InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.published import num_parameters
-from sage.hrm_core.solving.service import ServiceClosed, ServiceFull, SolvingService
+from sage.hrm_core.solving.service import ServiceClosed, ServiceFull, SolvingService, TaskFailed
 from sage.hrm_core.solving.settings import SolveSettings
 
 #: A puzzle's cells (L,), and the inference of its size.
 Encoded = tuple[HRMInference, np.ndarray]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +65,14 @@ class ServedModel:
         try:
             if task is None:
                 raise InputError(f"{self.inference.name}: the model names no task: it has no examples")
-            return await asyncio.to_thread(example, task, kind, seed)
+            return await asyncio.to_thread(of_task, example, task, kind, seed)
         except InputError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
 
     async def encode(self, puzzles: tuple[str, ...]) -> list[Encoded]:
         """For each puzzle the inference of its size, and its cells. Refusal 422 where a puzzle is wrong."""
         try:
-            return await asyncio.to_thread(self.inference.encode_each, puzzles)
+            return await asyncio.to_thread(of_task, self.inference.encode_each, puzzles)
         except InputError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
 
@@ -93,7 +96,7 @@ class ServedModel:
         finally:
             for future in futures:
                 future.cancel()
-        return [each.answer(row, solution) for (each, row), solution in zip(encoded, solutions)]
+        return [of_task(each.answer, row, solution) for (each, row), solution in zip(encoded, solutions)]
 
     def _service_of(self, inference: HRMInference) -> SolvingService:
         """Each size of puzzles has a batch and a thread of its own, started with the first puzzle."""
@@ -113,12 +116,16 @@ class ServedModel:
 
 
 class ServedModels:
-    """Served models by name, in the order given. niceness: of their threads, see SolvingService."""
+    """Served models by name, in the order given. niceness: of their threads, see SolvingService.
+
+    num_failed: requests so far that a task raised an error for.
+    """
 
     def __init__(
         self, inferences: Iterable[HRMInference], *, max_waiting: int = 4096, niceness: int = 0
     ) -> None:
         self._models: dict[str, ServedModel] = {}
+        self.num_failed = 0
         for inference in inferences:
             if inference.name in self._models:
                 raise InputError(f"two models have the name {inference.name}: rename a folder")
@@ -151,6 +158,15 @@ class ServedModels:
             )
         return self._models[name]
 
+    @contextmanager
+    def counting_failures(self) -> Iterator[None]:
+        """Around one request."""
+        try:
+            yield
+        except TaskFailed:
+            self.num_failed += 1
+            raise
+
     def stopped(self) -> list[str]:
         """Names of models without a running thread."""
         return [name for name, model in self._models.items() if not model.is_running]
@@ -158,3 +174,13 @@ class ServedModels:
     def close(self) -> None:
         for model in self._models.values():
             model.close()
+
+
+def of_task(call: Callable[..., Result], *arguments: Any) -> Result:
+    """The call's result. TaskFailed where the task's code raises anything but InputError."""
+    try:
+        return call(*arguments)
+    except InputError:
+        raise
+    except PLUGIN_ERRORS as error:  # around a plug-in
+        raise TaskFailed.of(error) from error

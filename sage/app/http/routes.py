@@ -106,7 +106,7 @@ class _Health:
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"stopped: {', '.join(stopped)}: restart the server"
             )
-        return reply({"status": "ok"})
+        return reply({"status": "ok", "num_failed": self._models.num_failed})
 
 
 class _Solving:
@@ -118,7 +118,8 @@ class _Solving:
 
     async def example(self, request: Request) -> Response:
         asked = read_example(request.query_params)
-        return reply({"puzzle": await self._models.pick(asked.model).example(asked.kind, asked.seed)})
+        with self._models.counting_failures():
+            return reply({"puzzle": await self._models.pick(asked.model).example(asked.kind, asked.seed)})
 
     async def solve(self, request: Request) -> Response:
         fields = await read_json_object(request)
@@ -126,9 +127,10 @@ class _Solving:
         model = self._models.pick(wanted.model)
         settings = wanted.settings_for(is_searchable=model.inference.is_searchable)
         recording = Recording() if wanted.with_steps else None
-        encoded, answers = await _unless_gone(
-            request, _solved(model, wanted.puzzles, settings, recording), wanted.timeout_secs
-        )
+        with self._models.counting_failures():
+            encoded, answers = await _unless_gone(
+                request, _solved(model, wanted.puzzles, settings, recording), wanted.timeout_secs
+            )
         about = {"model": model.inference.name, "task": model.describe()["task"]}
         if not wanted.is_single:
             return reply({**about, "results": [answer.to_plain() for answer in answers]})

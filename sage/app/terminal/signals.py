@@ -16,10 +16,21 @@ from __future__ import annotations
 
 import signal
 from types import FrameType
+from typing import NoReturn
 
 from sage.errors import Terminated
 
 TERMINATED = 128 + signal.SIGTERM
+
+
+def exit_code(number: int | None) -> int:
+    """Of a command that has finished its step and ends for a signal; None: for another reason, as 130."""
+    return 128 + (signal.SIGINT if number is None else number)
+
+
+def raise_again(number: int) -> NoReturn:
+    """What SIGINT or SIGTERM raises, for one that was held back."""
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(TERMINATED)
 
 
 def install_signal_handlers() -> None:

@@ -1,8 +1,8 @@
 """Evaluate a model on held-out puzzles of a task, after each segment.
 
 Invariant: the mode and the weights of the model are unchanged; depth is fixed: a figure at 16
-segments uses 16.
-Shapes: N puzzles, L cells, T segments.
+segments uses 16. What is kept of a puzzle does not grow with the number of segments, but for two numbers.
+Shapes: N puzzles, L cells, T segments, D of them scored.
 """
 
 from __future__ import annotations
@@ -30,12 +30,9 @@ NUM_SEEN = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """answers (T, N, L) int32; q_halt (T, N), logits; wants_halt (T, N) bool: after each of T
-    segments.
-    """
+class Halting:
+    """q_halt (T, N), logits; wants_halt (T, N) bool: after each of T segments."""
 
-    answers: np.ndarray
     q_halt: np.ndarray
     wants_halt: np.ndarray
 
@@ -51,6 +48,23 @@ class Trace:
         is_confident = self.wants_halt & (self.confidence >= min_confidence)
         first, ever = is_confident.argmax(0), is_confident.any(0)
         return np.where(ever, first, self.q_halt.argmax(0)), np.where(ever, first + 1, len(is_confident))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace(Halting):
+    """answers (T, N, L) int32: after each of T segments."""
+
+    answers: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Halting):
+    """What is scored. answers (D, N, L): after each of the segments that were asked for.
+    chosen (N, L): after the segment that halts. Both uint8 where the symbols fit.
+    """
+
+    answers: np.ndarray
+    chosen: np.ndarray
 
 
 def evaluate(
@@ -71,19 +85,19 @@ def evaluate(
     """
     examples = _held_out(task, num)
     depths = tuple(sorted(set(segments)))
-    trace = _run_shared(model, examples, depths[-1], batch_size, ranks)
+    kept = _run_shared(model, examples, depths, batch_size, ranks)
     if seen is None:
         seen = _seen(task, examples)
-    marks = [mark(task, examples, trace.answers[depth - 1]) for depth in depths]
+    marks = [mark(task, examples, answers) for answers in kept.answers]
     return EvalReport(
         task=task.spec.name,
         num=len(examples),
         depths=tuple(_depth(depth, each) for depth, each in zip(depths, marks)),
-        halting=_halting(task, examples, trace),
-        calibration=calibrate(trace.confidence[-1], marks[-1].is_exact),
+        halting=_halting(mark(task, examples, kept.chosen), marks[-1], kept),
+        calibration=calibrate(kept.confidence[-1], marks[-1].is_exact),
         baselines=baselines(task, examples, seen),
-        graded=grade(task, examples, trace.answers[-1]),
-        input_sensitivity=sensitivity(examples, trace.answers[-1]),
+        graded=grade(task, examples, kept.answers[-1]),
+        input_sensitivity=sensitivity(examples, kept.answers[-1]),
         failures=tuple(np.flatnonzero(~marks[-1].is_exact).tolist()),
     )
 
@@ -114,26 +128,48 @@ def _seen(task: Task, examples: Examples) -> Examples:
 
 
 def _run_shared(
-    model: SegmentModel, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks
-) -> Trace:
+    model: SegmentModel, examples: Examples, depths: Sequence[int], batch_size: int, ranks: Ranks
+) -> Kept:
     if ranks.count == 1:
-        return run_segments(model, examples, num_segments, batch_size=batch_size)
+        return _run_kept(model, examples, depths, batch_size)
     first, end = np.linspace(0, len(examples), ranks.count + 1).astype(int)[ranks.index :][:2]
     # with fewer puzzles than ranks one without a puzzle computes the first, and gives none of its answers
     mine = examples.take(slice(first, end) if first < end else slice(1))
-    trace = run_segments(model, mine, num_segments, batch_size=batch_size)
+    kept = _run_kept(model, mine, depths, batch_size)
     device = model.initial_carry(1).z_H.device
 
-    def gathered(array: np.ndarray) -> np.ndarray:
-        """(T, n, ...) of this rank to (T, N, ...) of all ranks."""
-        rows = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 1, 0)[: end - first])).to(device)
-        return np.moveaxis(ranks.gather_rows(rows).cpu().numpy(), 0, 1)
+    def gathered(array: np.ndarray, axis: int = 1) -> np.ndarray:
+        """The puzzles of this rank, along the axis, to those of all ranks."""
+        rows = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, axis, 0)[: end - first])).to(device)
+        return np.moveaxis(ranks.gather_rows(rows).cpu().numpy(), 0, axis)
 
-    return Trace(
-        answers=gathered(trace.answers),
-        q_halt=gathered(trace.q_halt),
-        wants_halt=gathered(trace.wants_halt.astype(np.uint8)).astype(bool),
+    return Kept(
+        answers=gathered(kept.answers),
+        chosen=gathered(kept.chosen, axis=0),
+        q_halt=gathered(kept.q_halt),
+        wants_halt=gathered(kept.wants_halt.astype(np.uint8)).astype(bool),
     )
+
+
+def _run_kept(model: SegmentModel, examples: Examples, depths: Sequence[int], batch_size: int) -> Kept:
+    """depths: numbers of segments, in order."""
+    assert isinstance(model.config.front, TokenFront)
+    kind = np.uint8 if model.config.front.vocab_size <= 256 else np.int32
+    shape, num_segments = examples.inputs.shape, depths[-1]
+    kept = Kept(
+        answers=np.empty((len(depths), *shape), kind),
+        chosen=np.empty(shape, kind),
+        q_halt=np.empty((num_segments, len(examples)), np.float32),
+        wants_halt=np.empty((num_segments, len(examples)), bool),
+    )
+    for start in range(0, len(examples), batch_size):
+        rows = slice(start, start + batch_size)
+        trace = run_segments(model, examples.take(rows), num_segments, batch_size=batch_size)
+        chosen, _ = trace.halted()
+        kept.answers[:, rows] = trace.answers[np.array(depths) - 1]
+        kept.chosen[rows] = trace.answers[chosen, np.arange(len(chosen))]
+        kept.q_halt[:, rows], kept.wants_halt[:, rows] = trace.q_halt, trace.wants_halt
+    return kept
 
 
 @torch.inference_mode()
@@ -210,16 +246,13 @@ def _depth(segments: int, marks: Marks) -> DepthScore:
     )
 
 
-def _halting(task: Task, examples: Examples, trace: Trace) -> HaltScore:
-    index, num_segments = trace.halted()
-    rows = np.arange(len(examples))
-    marks, last = (
-        mark(task, examples, answers) for answers in (trace.answers[index, rows], trace.answers[-1])
-    )
+def _halting(marks: Marks, last: Marks, kept: Kept) -> HaltScore:
+    """marks: of the answers of the segment that halts, last: of the last one."""
+    index, num_segments = kept.halted()
     return HaltScore(
         exact=marks.exact,
         valid=marks.valid,
         mean_segments=float(num_segments.mean()),
-        q_accuracy=q_accuracy(trace.q_halt[index, rows], marks),
-        last_q_accuracy=q_accuracy(trace.q_halt[-1], last),
+        q_accuracy=q_accuracy(kept.q_halt[index, np.arange(len(index))], marks),
+        last_q_accuracy=q_accuracy(kept.q_halt[-1], last),
     )

@@ -1,11 +1,13 @@
 """Score answers by labels and rules: accuracies, baselines, sensitivity, calibration. Uses numpy only.
 
-Invariant: baselines and models are scored by the same functions.
+Invariant: baselines and models are scored by the same functions. Arrays are read in parts of PART puzzles, so
+that scoring takes little memory beside them.
 Shapes: N puzzles, L cells.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,7 @@ from sage.hrm_core.evaluation.report import BaselineScore, Calibration, Calibrat
 from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
 
 NUM_BINS = 10
+PART = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +44,30 @@ class Marks:
 
 def mark(task: Task, examples: Examples, answers: np.ndarray) -> Marks:
     """Score answers (N, L) by the labels and by the rules of the task."""
-    is_scored = examples.labels != IGNORED
-    is_right = (answers == examples.labels) & is_scored
-    is_unknown = unknown_cells(examples)
-    num_scored = is_scored.sum(1)
+    num_scored, num_right = np.zeros(len(examples), np.int64), np.zeros(len(examples), np.int64)
+    is_valid = np.zeros(len(examples), bool)
+    num_unknown = num_unknown_right = 0
+    for rows in _parts(len(examples)):
+        part, given = examples.take(rows), answers[rows]
+        is_scored = part.labels != IGNORED
+        is_right = (given == part.labels) & is_scored
+        is_unknown = unknown_cells(part)
+        num_scored[rows], num_right[rows] = is_scored.sum(1), is_right.sum(1)
+        num_unknown += int(is_unknown.sum())
+        num_unknown_right += int(is_right[is_unknown].sum())
+        is_valid[rows] = np.asarray(task.verify(part.inputs, completed(part, given)), dtype=bool)
     has_labels = num_scored > 0
     return Marks(
-        is_exact=(is_right.sum(1) == num_scored) & has_labels,
-        is_valid=np.asarray(task.verify(examples.inputs, completed(examples, answers)), dtype=bool),
+        is_exact=(num_right == num_scored) & has_labels,
+        is_valid=is_valid,
         has_labels=has_labels,
-        cell=_mean(is_right.sum(1)[has_labels] / num_scored[has_labels]),
-        unknown_cell=_mean(is_right[is_unknown]),
+        cell=_mean(num_right[has_labels] / num_scored[has_labels]),
+        unknown_cell=num_unknown_right / num_unknown if num_unknown else float("nan"),
     )
+
+
+def _parts(num: int) -> Iterator[slice]:
+    return (slice(start, start + PART) for start in range(0, num, PART))
 
 
 def unknown_cells(examples: Examples) -> np.ndarray:
@@ -74,7 +89,7 @@ def baselines(task: Task, examples: Examples, seen: Examples) -> tuple[BaselineS
     """
     trivial = {
         "copy the input": examples.inputs,
-        "commonest label": _commonest(seen, task.spec.vocab_size)[examples.inputs],
+        "commonest label": _narrow(_commonest(seen, task.spec.vocab_size))[examples.inputs],
     }
     own = getattr(task, "baseline", None)
     if own is not None:
@@ -92,6 +107,11 @@ def _commonest(seen: Examples, vocab_size: int) -> np.ndarray:
     return answers
 
 
+def _narrow(symbols: np.ndarray) -> np.ndarray:
+    """Symbols, 0 or more, as uint8 where they fit."""
+    return symbols.astype(np.uint8) if symbols.max(initial=0) < 256 else symbols
+
+
 def q_accuracy(q_halt: np.ndarray, marks: Marks) -> float:
     """Share of puzzles with labels for which (q_halt >= 0) == exact; q_halt (N,) logits."""
     return _mean(((q_halt >= 0) == marks.is_exact)[marks.has_labels])
@@ -100,9 +120,12 @@ def q_accuracy(q_halt: np.ndarray, marks: Marks) -> float:
 def grade(task: Task, examples: Examples, answers: np.ndarray) -> dict[str, float]:
     """Means of the task's own partial scores; empty where it has none."""
     scores = getattr(task, "scores", None)
-    return (
-        {} if scores is None else {name: _mean(values) for name, values in scores(examples, answers).items()}
-    )
+    if scores is None:
+        return {}
+    parts = [
+        scores(examples.take(rows), np.asarray(answers[rows], np.int32)) for rows in _parts(len(examples))
+    ]
+    return {name: _mean(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 
 
 def sensitivity(examples: Examples, answers: np.ndarray) -> float:
@@ -111,11 +134,14 @@ def sensitivity(examples: Examples, answers: np.ndarray) -> float:
     """
     if len(examples) < 2:
         return float("nan")
-    is_unknown = unknown_cells(examples)
-    both = is_unknown & np.roll(is_unknown, 1, axis=0)
-    labels_differ = (examples.labels != np.roll(examples.labels, 1, axis=0)) & both
-    answers_differ = (answers != np.roll(answers, 1, axis=0)) & both
-    return float(answers_differ.sum() / labels_differ.sum()) if labels_differ.any() else float("nan")
+    num_labels = num_answers = 0
+    for rows in _parts(len(examples)):
+        before = np.arange(len(examples))[rows] - 1  # the first one's neighbour is the last
+        part, neighbour = examples.take(rows), examples.take(before)
+        both = unknown_cells(part) & unknown_cells(neighbour)
+        num_labels += int(((part.labels != neighbour.labels) & both).sum())
+        num_answers += int(((answers[rows] != answers[before]) & both).sum())
+    return num_answers / num_labels if num_labels else float("nan")
 
 
 def calibrate(confidence: np.ndarray, is_exact: np.ndarray) -> Calibration:

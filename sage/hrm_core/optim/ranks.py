@@ -6,12 +6,15 @@ Invariant: a single process makes no call to torch.distributed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from sage.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,19 @@ class Ranks:
         flag = torch.tensor([float(is_true)], device=device)
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag.item() > 0)  # sync: all ranks must decide alike
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What one rank raises inside ends the block on all of them: the others raise InputError. Inside, no
+        rank calls a collective.
+        """
+        try:
+            yield
+        except Exception:
+            self.any(True)
+            raise
+        if self.any(False):
+            raise InputError("another process cannot do it: see its line")
 
     def mean(self, value: float) -> float:
         """The mean of a number over the ranks: the same on each of them."""

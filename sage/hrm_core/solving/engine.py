@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +23,7 @@ from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.solving.branching import as_searchable
 from sage.hrm_core.solving.candidate_sets import CandidateSets
 from sage.hrm_core.solving.job import Job
+from sage.hrm_core.solving.judging import Judging, Place
 from sage.hrm_core.solving.noise import puzzle_seed
 from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.rules import Verifier
@@ -51,18 +51,6 @@ class SegmentModel(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """A row of the batch and the puzzle that it is for."""
-
-    job: Job
-    row: Row
-
-    @property
-    def is_needed(self) -> bool:
-        return self.job.needs(self.row)
-
-
 class Engine:
     """`submit` adds a puzzle at any time; `step` computes one segment and returns the jobs that it
     settled.
@@ -70,6 +58,8 @@ class Engine:
     num_segments_spent: of all rows, since it was made.
     on_segment: called after each segment of a puzzle's first try with its job, its q and its answer (L,)
     int32 so far.
+    holds_faults: what the rules raise for a puzzle settles its job, with `fault`, and the others go on;
+    otherwise `step` raises it.
     """
 
     def __init__(
@@ -80,6 +70,7 @@ class Engine:
         batch_size: int = 64,
         clock: Callable[[], float] = time.monotonic,
         on_segment: Callable[[Job, float, np.ndarray], None] | None = None,
+        holds_faults: bool = False,
     ) -> None:
         if not isinstance(model.config.front, TokenFront):
             raise TypeError(
@@ -94,10 +85,11 @@ class Engine:
         self._capacity = batch_size
         self._clock = clock
         self._on_segment = on_segment
+        self._judging = Judging(verifier, holds_faults=holds_faults)
         self.num_segments_spent = 0
         self._sets = CandidateSets.of(model.config)
         self._waiting: deque[Job] = deque()
-        self._places: list[_Place] = []
+        self._places: list[Place] = []
         self._carry = model.initial_carry(0)
         self._device = self._carry.z_H.device
         self._batch = self._batch_of(())
@@ -177,7 +169,7 @@ class Engine:
         """
         tries = [place for place in self._places if place.job is job and place.is_needed]
         answered = [place for place in tries if place.row.is_try and place.row.answer is not None]
-        for place, is_verified in zip(answered, self._verified(answered)):
+        for place, is_verified in zip(answered, self._judging.verified(answered)):
             job.give_up(place.row, is_verified=is_verified)
         self.withdraw(job)
         return job.solution() if job.has_answer else None
@@ -192,7 +184,7 @@ class Engine:
         """One segment for up to batch_size rows. The jobs it settled, in no promised order."""
         self._rearrange()
         if not self._places:
-            return []
+            return self._judging.take_failed()
         rows = [place.row for place in self._places]
         before = with_noise(self._carry, rows)
         self._carry, output = self._model.segment(before, self._batch)
@@ -202,18 +194,20 @@ class Engine:
             place.job.num_segments_spent += 1
         changes = residuals(before, self._carry, rows)
         self._record_steps(before, output)
-        return self._end_rows(self._read(output, self._model.wants_halt(output), changes))
+        settled = self._end_rows(self._read(output, self._model.wants_halt(output), changes))
+        return settled + self._judging.take_failed()
 
     def _rearrange(self) -> None:
         """Remove rows that are no longer needed and start waiting ones; tensors are copied only if rows
         changed.
         """
         remaining = [index for index, place in enumerate(self._places) if place.is_needed]
-        fresh: list[_Place] = []
+        fresh: list[Place] = []
         while self._waiting and len(remaining) + len(fresh) < self._capacity:
             job = self._waiting.popleft()
             if job.has_more:
-                fresh.append(_Place(job=job, row=job.start()))
+                with self._judging.fault_of(job):
+                    fresh.append(Place(job=job, row=self._started(job)))
             if job.has_more:
                 self._waiting.append(job)  # its next row, after one row of all others
         if len(remaining) == len(self._places) and not fresh:
@@ -229,7 +223,18 @@ class Engine:
         )
         self._batch = self._batch_of(self._places)
 
-    def _batch_of(self, places: Sequence[_Place]) -> TokenBatch:
+    def _started(self, job: Job) -> Row:
+        """The job's next row. InputError where its task gave the model what it cannot read."""
+        row, front = job.start(), self._front
+        shape = row.inputs.shape
+        if shape != (front.seq_len,) or row.inputs.min() < 0 or row.inputs.max() >= front.vocab_size:
+            raise InputError(
+                f"the task gave the model inputs of shape {shape}, or outside 0 to {front.vocab_size - 1}:"
+                " correct its as_inputs"
+            )
+        return row
+
+    def _batch_of(self, places: Sequence[Place]) -> TokenBatch:
         cells = np.array([place.row.inputs for place in places], dtype=np.int32)
         cells = cells.reshape(len(places), self._front.seq_len)
         inputs = torch.from_numpy(cells).to(self._device)  # (B, L)
@@ -336,27 +341,18 @@ class Engine:
         ]
         judged = [(place, ends) for place, ends in ending if ends or place.row.halts_by_rules]
         settled = []
-        for (place, ends), is_verified in zip(judged, self._verified([place for place, _ in judged])):
+        for (place, ends), is_verified in zip(judged, self._judging.verified([place for place, _ in judged])):
             if (
                 not (ends or is_verified) or not place.is_needed
             ):  # an earlier try may have settled it just now
                 continue
             job, had_more = place.job, place.job.has_more
-            job.end(place.row, is_verified=is_verified)
+            with self._judging.fault_of(job):
+                job.end(place.row, is_verified=is_verified)
+            if job.fault is not None:
+                continue
             if job.is_settled:
                 settled.append(job)
             elif job.has_more and not had_more:
                 self._waiting.append(job)
         return settled
-
-    def _verified(self, places: list[_Place]) -> list[bool]:
-        """Whether the rules accept the answers of the tries; the search judges its own."""
-        is_verified = [False] * len(places)
-        tries = [index for index, place in enumerate(places) if place.row.is_try]
-        if self._verifier is None or not tries:
-            return is_verified
-        cells = np.array([places[index].job.cells for index in tries])
-        answers = np.array([places[index].row.answer for index in tries])
-        for index, each in zip(tries, self._verifier.verify(cells, answers)):
-            is_verified[index] = bool(each)
-        return is_verified

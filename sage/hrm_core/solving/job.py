@@ -28,6 +28,7 @@ class Job:
     """cells: (L,) int32.  seed: of its noise.  task: None where no search is asked for.  sets: of a model
     with deduction heads.  verifier: the rules, None without.  clock: seconds.
     record: of the search, steps: of the plain try, where they are wanted.
+    fault: what its task raised; there is no solution then.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Job:
         self.settings = settings
         self.puzzle_id = puzzle_id
         self.num_segments_spent = 0
+        self.fault: BaseException | None = None
         self._seed = seed
         self._task = task
         self._sets = sets
@@ -83,6 +85,11 @@ class Job:
 
     def cancel(self) -> None:
         self._is_cancelled = True
+
+    def fail(self, fault: BaseException) -> None:
+        """End it without a solution."""
+        self.fault = fault
+        self.cancel()
 
     def end(self, row: Row, *, is_verified: bool) -> None:
         """Record a row that has ended. is_verified: of a try's answer."""

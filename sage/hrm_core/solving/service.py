@@ -1,6 +1,7 @@
 """One model for many callers: puzzles of all callers share one batch.
 
-Invariant: every future ends: with a solution, with the error that stopped the thread, or cancelled.
+Invariant: every future ends: with a solution, with the error of its own puzzle, with the error that stopped
+the thread, or cancelled. What a task raises for a puzzle stops no thread.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.errors import InputError, SageError
+from sage.errors import PLUGIN_ERRORS, InputError, SageError
 from sage.hrm_core.solving.engine import Engine, SegmentModel
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.rules import Verifier
@@ -40,12 +41,13 @@ class _Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatistics:
-    """num_waiting: puzzles not started or in progress.  num_segments: segments of the batch since the
-    start.
+    """num_waiting: puzzles not started or in progress.  num_failed: those that the task raised an error for.
+    num_segments: segments of the batch since the start.
     """
 
     num_waiting: int
     num_solved: int
+    num_failed: int
     num_segments: int
 
 
@@ -55,6 +57,17 @@ class ServiceFull(SageError, RuntimeError):
 
 class ServiceClosed(SageError, RuntimeError):
     """The service was closed, or an error stopped its thread."""
+
+
+class TaskFailed(SageError, RuntimeError):
+    """A task's own code raised an error for a puzzle: its cause."""
+
+    @classmethod
+    def of(cls, fault: BaseException) -> TaskFailed:
+        said = " ".join(str(fault).split())[:200]
+        failed = cls(f"the task failed: {type(fault).__name__}: {said}: correct the task")
+        failed.__cause__ = fault
+        return failed
 
 
 class SolvingService:
@@ -72,13 +85,14 @@ class SolvingService:
         max_waiting: int = 4096,
         niceness: int = 0,
     ) -> None:
-        self._engine = Engine(model, verifier, batch_size=batch_size)
+        self._engine = Engine(model, verifier, batch_size=batch_size, holds_faults=True)
         self._max_waiting, self._niceness = max_waiting, niceness
         self._changed = threading.Condition()
         self._futures: dict[Job, Future[Solution]] = {}
         self._arrived: deque[_Arrival] = deque()
         self._is_closed = False
         self._num_solved = 0
+        self._num_failed = 0
         self._num_segments = 0
         self._thread = threading.Thread(target=self._work, name="sage-solving", daemon=True)
         self._thread.start()
@@ -103,7 +117,8 @@ class SolvingService:
         record: SearchRecord | None = None,
         steps: StepRecord | None = None,
     ) -> Future[Solution]:
-        """A future of the solution of cells (L,); its result raises InputError if they do not fit the model.
+        """A future of the solution of cells (L,); its result raises InputError if they do not fit the model,
+        TaskFailed if the task raises an error for them.
         record: filled by the puzzle's search, steps: by its plain try, until the future ends.
 
         ServiceFull if max_waiting puzzles wait, ServiceClosed after `close`.
@@ -137,7 +152,10 @@ class SolvingService:
         with self._changed:
             waiting = len(self._arrived) + len(self._futures)
             return ServiceStatistics(
-                num_waiting=waiting, num_solved=self._num_solved, num_segments=self._num_segments
+                num_waiting=waiting,
+                num_solved=self._num_solved,
+                num_failed=self._num_failed,
+                num_segments=self._num_segments,
             )
 
     def close(self) -> None:
@@ -149,14 +167,14 @@ class SolvingService:
 
     def _work(self) -> None:
         fault: BaseException | None = None
-        if self._niceness and sys.platform == "linux":  # there it is of one thread
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + self._niceness)
         try:
+            if self._niceness and sys.platform == "linux":  # there it is of one thread
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + self._niceness)
             while self._admit():
                 settled = self._engine.step()
                 self._deliver(settled)
-        except Exception as error:  # the top of a worker: every waiting future raises it
-            fault = error
+        except PLUGIN_ERRORS as error:  # the top of a worker: every waiting future raises it
+            fault = error if isinstance(error, Exception) else TaskFailed.of(error)
         with self._changed:
             self._is_closed = True
             left = [*self._futures.values(), *(arrival.future for arrival in self._arrived)]
@@ -181,7 +199,7 @@ class SolvingService:
                 self._arrived = arrived
                 return False
             for each in arrived:
-                with _error_to(each.future):
+                with self._error_to(each.future):
                     job = self._engine.submit(
                         each.cells,
                         each.settings,
@@ -198,18 +216,28 @@ class SolvingService:
     def _deliver(self, settled: list[Job]) -> None:
         with self._changed:
             self._num_segments += 1
-            self._num_solved += len(settled)
+            self._num_failed += (num_failed := sum(job.fault is not None for job in settled))
+            self._num_solved += len(settled) - num_failed
             futures = [(self._futures.pop(job), job) for job in settled]
         for future, job in futures:
-            if future.set_running_or_notify_cancel():
+            if not future.set_running_or_notify_cancel():
+                continue
+            if job.fault is None:
                 future.set_result(job.solution())
+            else:
+                future.set_exception(TaskFailed.of(job.fault))
 
-
-@contextmanager
-def _error_to(future: Future[Solution]) -> Iterator[None]:
-    """An InputError inside becomes the future's exception."""
-    try:
-        yield
-    except InputError as error:
+    @contextmanager
+    def _error_to(self, future: Future[Solution]) -> Iterator[None]:
+        """An error inside, of a puzzle that arrives, becomes the future's exception."""
+        error: SageError
+        try:
+            yield
+            return
+        except InputError as wrong:
+            error = wrong
+        except PLUGIN_ERRORS as fault:
+            self._num_failed += 1
+            error = TaskFailed.of(fault)
         if future.set_running_or_notify_cancel():
             future.set_exception(error)

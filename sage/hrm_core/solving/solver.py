@@ -16,7 +16,7 @@ from sage.hrm_core.solving.engine import Engine, SegmentModel
 from sage.hrm_core.solving.fit import check_fit
 from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
-from sage.hrm_core.solving.solutions import Solutions
+from sage.hrm_core.solving.solutions import Solution, Solutions
 from sage.hrm_core.tasks.contract import TaskSpec
 
 
@@ -52,9 +52,13 @@ class Solver:
         ids = np.full(len(inputs), -1) if puzzle_ids is None else np.asarray(puzzle_ids)
         if ids.shape != (len(inputs),):
             raise InputError(f"puzzle_ids have shape {ids.shape}: give ({len(inputs)},), one for each puzzle")
-        jobs = [engine.submit(cells, settings, puzzle_id=int(number)) for cells, number in zip(inputs, ids)]
-        while not engine.is_idle:
-            engine.step()
-        found = Solutions.stack([job.solution() for job in jobs], engine.num_cells)
+        numbers = {
+            engine.submit(cells, settings, puzzle_id=int(each)): number
+            for number, (cells, each) in enumerate(zip(inputs, ids))
+        }
+        ended: dict[int, Solution] = {}
+        while not engine.is_idle:  # a job is dropped with the outputs that it holds as soon as it settles
+            ended |= {numbers.pop(job): job.solution() for job in engine.step()}
+        found = Solutions.stack([ended[number] for number in range(len(inputs))], engine.num_cells)
         with_givens = getattr(self.task, "with_givens", None)  # of a WithGivens
         return found if with_givens is None else replace(found, answers=with_givens(inputs, found.answers))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from sage.hrm_core.training.checkpoints import CheckpointFolder, read_state
-from sage.hrm_core.training.errors import ResumeError
+from sage.hrm_core.training.errors import DamagedCheckpoint
 from sage.hrm_core.training.shards import ShardError, read_shards
 
 Which = Literal["best", "last"]
@@ -34,8 +34,8 @@ class BestModel:
 
 
 def load_best_model(checkpoints: Path, which: Which) -> BestModel | None:
-    """The checkpoint that `best` or `last` names; None if there is none yet. Raises ResumeError if it is
-    damaged.
+    """The checkpoint that `best` or `last` names; None if there is none yet. Raises DamagedCheckpoint,
+    or ResumeError for one of another format.
     """
     path = CheckpointFolder(checkpoints).find(which)
     if path is None:
@@ -44,7 +44,7 @@ def load_best_model(checkpoints: Path, which: Which) -> BestModel | None:
     try:
         tensors = read_shards(path, state["shared"])
     except ShardError as error:
-        raise ResumeError(f"{error}: take another checkpoint") from error
+        raise DamagedCheckpoint(str(error), "take another checkpoint") from error
     weights = _part(tensors, "model") | _part(tensors, "ema")
     plain = state["plain"]
     state_at_step = plain["standing"]

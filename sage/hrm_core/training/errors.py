@@ -4,6 +4,7 @@ TrainingError
     LoaderError        the task raised an error, or returned no rows in time
     TrainingDiverged   too many consecutive steps were not finite
     ResumeError        a checkpoint is missing, damaged, or of another run (also an InputError)
+      DamagedCheckpoint  its files are not as they were written
 """
 
 from __future__ import annotations
@@ -25,3 +26,13 @@ class TrainingDiverged(TrainingError):
 
 class ResumeError(TrainingError, InputError):
     """A run cannot resume from this checkpoint. The message states the file, the reason and the remedy."""
+
+
+class DamagedCheckpoint(ResumeError):
+    """A file of a checkpoint is missing, altered or cannot be read. fault: the message without the remedy."""
+
+    def __init__(
+        self, fault: str, remedy: str = "resume from an older checkpoint, or start a new run"
+    ) -> None:
+        super().__init__(f"{fault}: {remedy}")
+        self.fault = fault

@@ -22,12 +22,16 @@ class Interrupted(BaseException):
 
 
 class Interruption:
-    """`is_requested` is True once a signal has arrived. Outside the main thread Python delivers none."""
+    """number: of the first signal that arrived, None before. Outside the main thread Python delivers none."""
 
     def __init__(self) -> None:
-        self.is_requested = False
+        self.number: int | None = None
         self._is_raising = False
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def is_requested(self) -> bool:
+        return self.number is not None
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -49,7 +53,7 @@ class Interruption:
             self._is_raising = False
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.is_requested = True
+        self.number = number
         self._restore()
         if self._is_raising:
             raise Interrupted

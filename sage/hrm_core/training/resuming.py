@@ -19,7 +19,7 @@ import torch
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import TaskSpec
-from sage.hrm_core.training.checkpoints import Checkpoint, read_checkpoint, read_state
+from sage.hrm_core.training.checkpoints import Checkpoint, read_checkpoint
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.errors import ResumeError
 from sage.hrm_core.training.learner import Learner
@@ -95,9 +95,13 @@ def restore(
     return plain
 
 
-def check_resumable(path: Path, model: ModelConfig, config: TrainConfig, spec: TaskSpec) -> None:
-    """ResumeError unless a run of this model, config and task can resume from the checkpoint in `path`."""
-    _compare(path, read_state(path)["plain"], model, config, spec)
+def check_resumable(
+    path: Path, model: ModelConfig, config: TrainConfig, spec: TaskSpec, ranks: Ranks
+) -> None:
+    """ResumeError unless a run of this model, config and task can resume from the checkpoint in `path`; all
+    of its files are read.
+    """
+    _compare(path, read_checkpoint(path, ranks).plain, model, config, spec)
 
 
 def _compare(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 from sage.hrm_core.evaluation.evaluate import check_held_out, evaluate
 from sage.hrm_core.evaluation.report import EvalReport
@@ -19,7 +20,7 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Task
 from sage.hrm_core.training.callbacks import Callback, CallbackList, Progress
-from sage.hrm_core.training.checkpoints import CheckpointFolder, resolve_checkpoint
+from sage.hrm_core.training.checkpoints import CheckpointFolder, read_newest, resumable
 from sage.hrm_core.training.compiling import compile_blocks, uncompiled
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.epoch import examples_per_epoch
@@ -36,6 +37,7 @@ from sage.hrm_core.training.trainer_state import TrainerState
 class TrainResult:
     """step: steps done.  reason: why the run ended.  is_interrupted: by a signal, so that it can be resumed.
 
+    signal: its number, of any process that trains; None where none arrived.
     report: the last evaluation.  best_score: EvalReport.score, the best of all evaluations, after best_step.
     cpu_secs: CPU time of the steps, all threads.  wall_secs: wall-clock time of the steps.  Both over all
     resumes.
@@ -51,6 +53,7 @@ class TrainResult:
     cpu_secs: float
     wall_secs: float
     num_bad_steps: int
+    signal: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +98,6 @@ class Trainer:
         self.model = model
         self.task = task
         self.config = config or TrainConfig()
-        self.is_signalled = False  # whether a signal arrived during the last `train`
         self._stop = stop
         self._ranks = Ranks.current()
         self._folder = None if folder is None else CheckpointFolder(Path(folder), ranks=self._ranks)
@@ -113,7 +115,8 @@ class Trainer:
         weights.
 
         resume: a checkpoint or a run's folder; True: this trainer's last checkpoint, or from the start if
-        there is none. TrainingDiverged, LoaderError, ResumeError; InputError for a config that does not fit.
+        there is none. Of a folder, the newest one that is whole; one that is damaged is logged and kept.
+        TrainingDiverged, LoaderError, ResumeError; InputError for a config that does not fit.
         """
         self._set_length(steps, epochs, batch_size)
         config = self.config
@@ -123,9 +126,14 @@ class Trainer:
         state = TrainerState()
         stream_state = None
         is_evaluated = True
-        checkpoint = self._find(resume)
-        if checkpoint is not None:
-            plain = restore(checkpoint, learner, stop_rule, config, self.task.spec, self._ranks)
+        candidates = self._candidates(resume)
+        if candidates:
+            plain = read_newest(
+                candidates,
+                lambda path: restore(path, learner, stop_rule, config, self.task.spec, self._ranks),
+                self._ranks,
+                is_noted=True,
+            )
             state = TrainerState(**plain["standing"])
             stream_state = plain["stream"]
             is_evaluated = plain["evaluation"] is not None
@@ -155,8 +163,11 @@ class Trainer:
                 saved_step=state.step,
             )
             result = self._loop(run, is_evaluated=is_evaluated)
-            self.is_signalled = interruption.is_requested
-            return result
+            return replace(result, signal=self._signal(interruption.number))
+
+    def _signal(self, number: int | None) -> int | None:
+        """Alike on all ranks: of several signals SIGTERM."""
+        return next((each for each in (SIGTERM, SIGINT) if self._ranks.any(number == each)), None)
 
     def check(self, resume: Path | str | bool = False) -> None:
         """Raise what `train` would raise before its first step for this config and checkpoint; change
@@ -166,9 +177,10 @@ class Trainer:
         """
         self.config.num_steps(examples_per_epoch(self.task))
         check_fit(self.model, self.task.spec, self.config, self._ranks)
-        checkpoint = self._find(resume)
-        if checkpoint is not None:
-            check_resumable(checkpoint, self.model.config, self.config, self.task.spec)
+        candidates = self._candidates(resume)
+        if candidates:
+            ours = self.model.config, self.config, self.task.spec, self._ranks
+            read_newest(candidates, lambda path: check_resumable(path, *ours), self._ranks, is_noted=False)
         check_rows(self.task, self.config.seed)
         check_held_out(self.task)
 
@@ -306,15 +318,16 @@ class Trainer:
             self._save_before_error(run)
             raise
 
-    def _find(self, resume: Path | str | bool) -> Path | None:
+    def _candidates(self, resume: Path | str | bool) -> list[Path]:
+        """The checkpoints to resume from, the newest first; none: from the start."""
         if isinstance(resume, bool):
             if resume and self._folder is None:
                 raise ResumeError(
                     "resume is True and the trainer has no folder: give it a folder, or pass the checkpoint's"
                     " path"
                 )
-            return self._folder.find() if resume and self._folder else None
-        return resolve_checkpoint(Path(resume))
+            return self._folder.newest_first() if resume and self._folder else []
+        return resumable(Path(resume))
 
     def _last_good(self) -> str:
         path = self._folder.find() if self._folder else None

@@ -124,10 +124,17 @@ def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
     _write_json(directory / "job.json", to_plain(plan))
 
 
-def run_night(directory: Path, dream: Dream | None = None, device: torch.device | str = "cpu") -> SleepReport:
-    """Train and examine a candidate; write candidate.safetensors if it is accepted, and report.json last.
-    Processes of torch.distributed run it together; the first of them writes. dream: of this night; several
-    processes have none.  device: of the model and the windows.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenNight:
+    """The inputs of a night in its directory."""
+
+    directory: Path
+    night: Night
+    plan: SleepPlan
+
+
+def open_night(directory: Path, device: torch.device | str = "cpu") -> OpenNight:
+    """Read the inputs, to the device, and remove what an earlier night has left there.
 
     Raises FileNotFoundError, DataError or InputError naming the file when the directory is not a job.
     """
@@ -141,15 +148,24 @@ def run_night(directory: Path, dream: Dream | None = None, device: torch.device 
         examined=examined.to(device),
         is_new=extra["is_new"].astype(bool),
     )
-    ranks = Ranks.current()
-    if not ranks.index:  # a kill leaves no candidate of an earlier night beside a report of this one
+    # a kill leaves no candidate of an earlier night beside a report of this one
+    if not Ranks.current().index:
         (directory / "report.json").unlink(missing_ok=True)
         (directory / "candidate.safetensors").unlink(missing_ok=True)
-    report = sleep_on(night, plan, ranks, dream)
+    return OpenNight(directory=directory, night=night, plan=plan)
+
+
+def run_night(opened: OpenNight, dream: Dream | None = None) -> SleepReport:
+    """Train and examine a candidate; write candidate.safetensors if it is accepted, and report.json last.
+    Processes of torch.distributed run it together; the first of them writes. dream: of this night; several
+    processes have none.
+    """
+    ranks, directory = Ranks.current(), opened.directory
+    report = sleep_on(opened.night, opened.plan, ranks, dream)
     if ranks.index:
         return report
     if report.outcome is SleepOutcome.ACCEPTED:
-        save_model(directory / "candidate.safetensors", night.model.cpu())
+        save_model(directory / "candidate.safetensors", opened.night.model.cpu())
     _write_json(directory / "report.json", to_plain(report))
     return report
 
@@ -167,7 +183,7 @@ class Examined:
 
 
 def examine(directory: Path) -> Examined:
-    """The model of a night's directory on its examined windows; nothing is written. Errors as run_night."""
+    """The model of a night's directory on its examined windows; nothing is written. Errors as open_night."""
     plan = SleepPlan.read(directory / "job.json")
     model = load_observation_model(directory / "model.safetensors")
     examined, _ = load_windows(directory / "examined.safetensors")
@@ -180,11 +196,11 @@ def examine(directory: Path) -> Examined:
     )
 
 
-def main(directory: Path, dream: Dream | None = None, device: torch.device | str = "cpu") -> SleepReport:
+def main(opened: OpenNight, dream: Dream | None = None) -> SleepReport:
     """`sage sleep DIR`: one night in a process of its own, one thread at nice 10."""
     torch.set_num_threads(1)
     os.nice(10)
-    return run_night(directory, dream, device)
+    return run_night(opened, dream)
 
 
 def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream | None = None) -> SleepReport:

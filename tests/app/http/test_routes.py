@@ -12,6 +12,7 @@ import pytest
 
 from sage.app.http.models import ServedModels
 from sage.app.http.solve_request import SolveLimits
+from sage.hrm_core.solving.service import TaskFailed
 
 PUZZLE, OTHER = ".4..1.42.23.....", ".1.2...342......"
 
@@ -178,3 +179,24 @@ def test_a_fault_of_ours_tells_nothing_of_our_insides(
     monkeypatch.setattr(models, "pick", fail)
     with pytest.raises(ZeroDivisionError):  # raised again behind the reply, for the server's log
         caller.solve({"puzzle": PUZZLE})
+
+
+@pytest.mark.parametrize("method", ["verify", "encode", "decode"])
+@pytest.mark.parametrize("fault", [ValueError, SystemExit, StopIteration], ids=lambda each: each.__name__)
+def test_what_a_task_raises_answers_its_request_alone(
+    method: str,
+    fault: type[BaseException],
+    caller: Any,
+    models: ServedModels,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault("a defect")
+
+    one = {"puzzle": PUZZLE, "max_segments": 2, "search": 0, "timeout_secs": 20}
+    with monkeypatch.context() as patch:
+        patch.setattr(type(models.pick(None).inference.task), method, fail)
+        with pytest.raises(TaskFailed, match=fault.__name__):  # for the log; the reply was sent before
+            caller.solve(one)
+    assert caller.solve(one).status == 200
+    assert caller.ask("GET", "/healthz").json == {"status": "ok", "num_failed": 1}

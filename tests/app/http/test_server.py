@@ -59,7 +59,7 @@ def test_a_real_server_answers_many_callers_at_once(caller: Any) -> None:
             assert found[0][0] == 200
             assert found[0][1]["puzzle"] == PUZZLE
             assert ask(port, "x" * 20, "GET", "/v1/models")[0] == 401
-            assert ask(port, TOKEN, "GET", "/healthz") == (200, {"status": "ok"})
+            assert ask(port, TOKEN, "GET", "/healthz") == (200, {"status": "ok", "num_failed": 0})
             raw = socket.create_connection(("127.0.0.1", port), timeout=60)
             with raw:
                 raw.sendall(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgpack
@@ -113,10 +114,12 @@ def test_a_policy_that_fails_or_returns_nan_gets_an_error(so100: Embodiment, obs
         def act(self, observation: Any) -> dict[str, np.ndarray]:
             if observation.batch_size == 2:
                 raise RuntimeError("out of ideas")
+            if observation.batch_size == 3:
+                sys.exit("gone")
             return {name: array * np.nan for name, array in super().act(observation).items()}
 
     service = service_of(so100, policy=Bad(so100))
-    for batch_size, said in ((1, "NaN"), (2, "RuntimeError: out of ideas")):
+    for batch_size, said in ((1, "NaN"), (2, "RuntimeError: out of ideas"), (3, "SystemExit: gone")):
         data = dialect_named("n1.7").request(observe(so100, batch_size))
         assert said in ask(service, "get_action", data=data)["error"]
 

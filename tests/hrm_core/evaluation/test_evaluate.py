@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.evaluation import evaluate as evaluation
+from sage.hrm_core.evaluation import scoring
 from sage.hrm_core.evaluation.evaluate import Trace, evaluate, run_segments
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import Ranks
+from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.training.mirror_task import MirrorTask
 
 
@@ -102,3 +105,37 @@ def test_a_rank_without_a_puzzle_gives_none(model: HRM, monkeypatch: pytest.Monk
         ranks = Ranks(index=index, count=3)
         assert evaluate(model, MirrorTask(), num=2, segments=(1, 2), ranks=ranks).num == 2
         assert set(gathered) == {num}
+
+
+def test_what_is_kept_does_not_grow_with_the_segments(model: HRM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of every segment of every puzzle, 4 bytes a cell, were kept until the end."""
+
+    def run(_: HRM, rows: Examples, num_segments: int, **__: object) -> Trace:
+        q_halt = np.zeros((num_segments, len(rows)), np.float32)
+        answers = np.repeat(rows.labels[None], num_segments, axis=0)
+        return Trace(answers=answers, q_halt=q_halt, wants_halt=q_halt > 0)
+
+    monkeypatch.setattr(evaluation, "run_segments", run)
+    num, length = 2000, 100
+    task = MirrorTask(seq_len=length)
+    peaks = []
+    for segments in (1, 64):
+        tracemalloc.start()
+        report = evaluate(model, task, num=num, segments=(segments,), batch_size=50)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert (report.exact, report.input_sensitivity) == (1.0, 1.0)
+    assert peaks[1] - peaks[0] < 64 * num * length * 4 / 10
+
+
+def test_scores_do_not_depend_on_the_parts(model: HRM, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Graded(MirrorTask):
+        def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
+            return {"right": (examples.labels == answers).mean(axis=1)}
+
+    found = []
+    for part, batch_size in ((4096, 256), (3, 4)):
+        monkeypatch.setattr(scoring, "PART", part)
+        report = evaluate(model, Graded(), num=11, segments=(1, 2), batch_size=batch_size)
+        found.append(report.to_plain())
+    assert found[0] == found[1]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving.service import ServiceFull, SolvingService
+from sage.hrm_core.solving.service import ServiceFull, SolvingService, TaskFailed
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.sudoku.task import SudokuConfig, SudokuTask
@@ -107,3 +107,64 @@ def test_a_cancelled_search_leaves_the_batch(build_fake_model: Build, build_rand
         again = service.submit(task.held_out(1).inputs[0], settings.changed(search=2))
         assert again.result(timeout=60).trace is not None
         assert service.statistics().num_waiting == 0
+
+
+class FailingRules(SudokuTask):
+    """Raises for one puzzle, whatever else is in the batch."""
+
+    def __init__(self, method: str, puzzle: np.ndarray, fault: BaseException) -> None:
+        super().__init__(SudokuConfig(size=6))
+        self._method, self._puzzle, self._fault = method, puzzle, fault
+
+    def _may_fail(self, method: str, inputs: np.ndarray) -> None:
+        if method == self._method and (inputs == self._puzzle).all(axis=-1).any():
+            raise self._fault
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        self._may_fail("verify", inputs)
+        return super().verify(inputs, answers)
+
+    def may_extend(self, inputs: np.ndarray, partials: np.ndarray) -> np.ndarray:
+        self._may_fail("may_extend", inputs)
+        return super().may_extend(inputs, partials)
+
+    def as_inputs(self, inputs: np.ndarray, partials: np.ndarray) -> np.ndarray:
+        self._may_fail("as_inputs", inputs)
+        found: np.ndarray = super().as_inputs(inputs, partials)
+        return found[:, :5] if self._method == "shape" and (inputs == self._puzzle).all() else found
+
+
+@pytest.mark.parametrize("method", ["verify", "may_extend", "as_inputs", "shape"])
+@pytest.mark.parametrize("fault", [ValueError("a defect"), SystemExit(1)], ids=["error", "exit"])
+def test_what_a_task_raises_ends_its_puzzle_alone(
+    method: str, fault: BaseException, build_fake_model: Build, build_random_logits: Build
+) -> None:
+    puzzles = SudokuTask(SudokuConfig(size=6)).held_out(3).inputs
+    model = build_fake_model(build_random_logits(8), num_cells=36, num_symbols=8)
+    settings = SolveSettings(max_segments=1, search=4, search_segments=1, halt="verifier")
+    with closing(SolvingService(model, FailingRules(method, puzzles[0], fault), batch_size=8)) as service:
+        wrong, *others = [service.submit(cells, settings) for cells in puzzles]
+        with pytest.raises(TaskFailed, match="the task failed: ") as raised:
+            wrong.result(timeout=60)
+        assert raised.value.__cause__ is fault or method == "shape"
+        assert [each.result(timeout=60).trace is not None for each in others] == [True, True]
+        again = service.submit(puzzles[1], settings)
+        assert again.result(timeout=60).trace is not None
+        found = service.statistics()
+        assert (found.num_solved, found.num_failed, found.num_waiting) == (3, 1, 0)
+        assert service.is_running
+
+
+def test_sys_exit_in_a_model_reaches_every_waiting_caller(
+    build_solver_model: Build, puzzles: np.ndarray
+) -> None:
+    model = build_solver_model()
+
+    def leave(*_: object) -> None:
+        raise SystemExit(3)
+
+    model.inner.register_forward_pre_hook(leave)
+    with closing(SolvingService(model)) as service:
+        with pytest.raises(TaskFailed, match="SystemExit: 3"):
+            service.submit(puzzles[0], USUAL).result(timeout=60)
+        assert not service.is_running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.evaluation.evaluate import run_segments
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.observation.model import ObservationModel
+from sage.hrm_core.solving.engine import Engine
+from sage.hrm_core.solving.job import Job
+from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solutions
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.contract import Examples
@@ -217,3 +221,27 @@ def test_a_model_of_sensors_solves_no_puzzles() -> None:
     )
     with pytest.raises(TypeError, match="TokenFront"):
         Solver(model).solve(np.zeros((1, 3)))  # type: ignore[arg-type]
+
+
+def test_a_settled_puzzle_is_dropped_with_its_outputs(
+    build_solver_model: Build, puzzles: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of thousands of puzzles kept the last output of its plain try until all were solved."""
+    jobs: list[weakref.ref[Job]] = []
+    num_held: list[int] = []
+    step, submit = Engine.step, Engine.submit
+
+    def noting_step(engine: Engine) -> list[Job]:
+        num_held.append(sum(job() is not None for job in jobs))
+        return step(engine)
+
+    def noting_submit(engine: Engine, *args: Any, **options: Any) -> Job:
+        job = submit(engine, *args, **options)
+        jobs.append(weakref.ref(job))
+        return job
+
+    monkeypatch.setattr(Engine, "step", noting_step)
+    monkeypatch.setattr(Engine, "submit", noting_submit)
+    Solver(build_solver_model()).solve(puzzles, SolveSettings(max_segments=1), batch_size=4)
+    assert len(jobs) == len(puzzles)
+    assert max(num_held[-2:]) <= 8

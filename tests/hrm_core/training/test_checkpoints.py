@@ -12,8 +12,10 @@ from sage.hrm_core.training import checkpoints
 from sage.hrm_core.training.checkpoints import (
     Checkpoint,
     CheckpointFolder,
+    mark_damaged,
     read_checkpoint,
     resolve_checkpoint,
+    resumable,
 )
 from sage.hrm_core.training.errors import ResumeError
 from sage.hrm_core.training.shards import read_shards, write_shards
@@ -117,6 +119,7 @@ def _rename(path: Path) -> None:
     ("damage", "message"),
     [
         (_cut, "damaged: resume from an older checkpoint"),
+        (lambda path: (path / "rank0.json").write_text("[]"), "damaged"),
         (_alter, "damaged"),
         (_rename, "format is 'somebody-elses'"),
         (lambda path: next(path.glob("shared-*")).unlink(), "no such file"),
@@ -133,6 +136,20 @@ def test_a_damaged_checkpoint_or_one_of_another_format_is_one_line(
     with pytest.raises(ResumeError, match=message) as caught:
         read_checkpoint(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_checkpoint_is_kept_and_not_tried_again(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path)
+    folder.save(_checkpoint(1), is_best=True)
+    damaged = folder.save(_checkpoint(2))
+    assert [each.name for each in resumable(tmp_path)] == ["step-00000002", "step-00000001"]
+    assert resumable(damaged) == [damaged]
+    mark_damaged(damaged, "why")
+    folder.save(_checkpoint(3))
+    assert (damaged / "damaged").read_text() == "why\n"
+    assert [each.name for each in resumable(tmp_path)] == ["step-00000003", "step-00000001"]
+    (tmp_path / "last").write_text("\0\n")
+    assert [each.name for each in resumable(tmp_path)[1:]] == ["step-00000003", "step-00000001"]
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:

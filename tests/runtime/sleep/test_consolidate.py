@@ -28,6 +28,7 @@ from sage.runtime.sleep.consolidate import (
     SleepPlan,
     augment,
     examine,
+    open_night,
     read_report,
     run_night,
     sleep_on,
@@ -199,7 +200,7 @@ def test_augmentation_does_not_change_the_replay(model, stretches):
 def test_a_night_on_disk_gives_the_same_report_and_weights_as_one_in_memory(night: Night, tmp_path: Path):
     write_job(tmp_path, night, PLAN)
     other = dataclasses.replace(night, model=copy.deepcopy(night.model))
-    report = dataclasses.replace(run_night(tmp_path), wall_secs=0.0)
+    report = dataclasses.replace(run_night(open_night(tmp_path)), wall_secs=0.0)
     assert report == dataclasses.replace(
         sleep_on(other, PLAN),
         wall_secs=0.0,
@@ -215,7 +216,7 @@ def test_an_examination_has_the_losses_of_before_the_night_and_writes_nothing(ni
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     found = examine(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    report = run_night(tmp_path)
+    report = run_night(open_night(tmp_path))
     assert found.num == report.num_examined
     assert found.persistence == pytest.approx(report.loss_persistence)
     assert found.skip == pytest.approx(report.loss_skip)
@@ -234,7 +235,7 @@ def test_a_night_runs_on_the_device_that_is_asked_for(
     to = Window.to
     monkeypatch.setattr(Window, "to", lambda self, device: (moved.append(str(device)), to(self, device))[1])
     write_job(tmp_path, night, dataclasses.replace(PLAN, num_steps=2))
-    assert run_night(tmp_path, device=torch.device("cpu")).num_steps == 2
+    assert run_night(open_night(tmp_path, torch.device("cpu"))).num_steps == 2
     assert moved == ["cpu", "cpu"]
     result = CliRunner().invoke(app, ["sleep", str(tmp_path), "--device", "cuda:99"])
     assert result.exit_code != 0
@@ -243,13 +244,13 @@ def test_a_night_runs_on_the_device_that_is_asked_for(
 
 def test_a_night_that_is_not_better_leaves_no_candidate(second_night: Night, stretches, tmp_path: Path):
     write_job(tmp_path, wrong_targets(second_night, stretches), PLAN)
-    assert run_night(tmp_path).outcome is SleepOutcome.ROLLED_BACK
+    assert run_night(open_night(tmp_path)).outcome is SleepOutcome.ROLLED_BACK
     assert not (tmp_path / "candidate.safetensors").exists()
 
 
 def test_a_report_is_read_back_as_it_was_written(night: Night, tmp_path: Path):
     write_job(tmp_path, night, dataclasses.replace(PLAN, num_steps=2))
-    report = run_night(tmp_path)
+    report = run_night(open_night(tmp_path))
     found = read_report(tmp_path / "report.json")
     assert repr(found) == repr(report)  # NaN is not equal to itself, but is written alike
     assert json.loads((tmp_path / "report.json").read_text())["loss_old_before"] is None
@@ -259,7 +260,7 @@ def test_a_folder_without_job_json_raises(night: Night, tmp_path: Path):
     write_job(tmp_path, night, PLAN)
     (tmp_path / "job.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"job\.json"):
-        run_night(tmp_path)
+        run_night(open_night(tmp_path))
 
 
 @pytest.mark.parametrize("change", [{"loss": 5}, {"num_steps": "many"}, {"more": 1}, {"seed": None}])
@@ -284,7 +285,7 @@ def test_a_night_begins_without_the_candidate_of_the_last_one(
 
     monkeypatch.setattr(sleep, "sleep_on", killed)
     with pytest.raises(KeyboardInterrupt):
-        run_night(tmp_path)
+        run_night(open_night(tmp_path))
     assert not (tmp_path / "report.json").exists()
     assert not (tmp_path / "candidate.safetensors").exists()
 

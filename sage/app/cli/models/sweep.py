@@ -43,7 +43,7 @@ def sweep(
 
     Run on several machines at once with the same FILE and --storage, it trains different trials on each.
 
-    Exit code 1 if every trial failed, 130 if interrupted.
+    Exit code 1 if every trial failed, 130 after Ctrl-C, 143 after SIGTERM.
     """
     from dataclasses import replace
 
@@ -52,6 +52,7 @@ def sweep(
     from sage.app.models.training.space import read_sweep
     from sage.app.models.training.sweep import run_sweep
     from sage.app.terminal.logs import only_warnings
+    from sage.app.terminal.signals import exit_code
 
     wanted = read_sweep(file)
     if trials is not None:
@@ -68,5 +69,5 @@ def sweep(
         )
     typer.echo(show_swept(swept, is_json=json_output))
     if swept.is_interrupted:
-        return 130
+        return exit_code(swept.signal)
     return 0 if swept.best is not None else 1

@@ -119,8 +119,8 @@ def train(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
-    """Train a model. Ctrl-C saves a checkpoint; --resume continues from it, bit-identical. Exit 130 if
-    interrupted.
+    """Train a model. Ctrl-C saves a checkpoint; --resume continues from it, bit-identical. Exit 130 after
+    Ctrl-C, 143 after SIGTERM.
     """
     if task is None and config is None:
         from sage.app.models.training.showing import list_recipes
@@ -214,11 +214,12 @@ def _train(request: TrainRequest, *, is_json: bool) -> int:
     from sage.app.models.training.run import train as run_training
     from sage.app.models.training.showing import show_trained
     from sage.app.terminal.logs import only_warnings
+    from sage.app.terminal.signals import exit_code
 
     with only_warnings():
         trained = run_training(request)
     typer.echo(show_trained(trained, is_json=is_json))
-    return 130 if trained.result.is_interrupted else 0
+    return exit_code(trained.result.signal) if trained.result.is_interrupted else 0
 
 
 def _as_overrides(*, preset: str | None, lr: float | None, **training: float | None) -> list[str]:

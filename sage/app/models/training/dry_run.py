@@ -13,6 +13,7 @@ import numpy as np
 from sage.app.models.training.building import build_task
 from sage.app.models.training.processes import chosen_device
 from sage.app.models.training.run import TrainRequest, first_model, one_line
+from sage.app.terminal.signals import raise_again
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import IGNORED, Task
@@ -111,6 +112,6 @@ def _measure(model: HRM, task: Task, config: TrainConfig, *, rows: int) -> float
     )
     trainer = Trainer(model, task, config, callbacks=[once], stop=lambda: once.is_done)
     result = trainer.train()
-    if trainer.is_signalled:
-        raise KeyboardInterrupt  # the trainer has handled the signal and ended
+    if result.signal is not None:  # the trainer has handled the signal and ended
+        raise_again(result.signal)
     return result.cpu_secs

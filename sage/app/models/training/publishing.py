@@ -13,6 +13,8 @@ from math import isqrt
 from pathlib import Path
 from typing import Any, get_args
 
+import structlog
+
 from sage.app.models.training.recipe import Recipe, TaskPart
 from sage.app.terminal.errors import UserError
 from sage.durable import write_file
@@ -21,8 +23,10 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import save_published
 from sage.hrm_core.solving.task_card import TaskCard
 from sage.hrm_core.tasks.catalogue import make_task, task_kind
-from sage.hrm_core.training.best_model import Which, load_best_model
+from sage.hrm_core.training.best_model import BestModel, Which, load_best_model
+from sage.hrm_core.training.errors import DamagedCheckpoint
 
+log = structlog.get_logger("sage.app")
 FOLDERS: dict[Which, str] = {"best": "model", "last": "model-last"}
 
 
@@ -33,8 +37,7 @@ def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) 
     data: what the run was trained on, where it was a built folder or a file.
     """
     for which in get_args(Which):
-        best = load_best_model(folder / "checkpoints", which)
-        best = best or load_best_model(folder / "checkpoints", "last")
+        best = _load(folder / "checkpoints", which)
         if best is None:
             continue
         model.load_state_dict(dict(best.weights))
@@ -54,6 +57,18 @@ def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) 
         save_published(folder / FOLDERS[which], model, card)
     plain = json.dumps(dataclasses.asdict(recipe), indent=2)
     write_file(folder / "recipe.json", (plain + "\n").encode())
+
+
+def _load(checkpoints: Path, which: Which) -> BestModel | None:
+    """The last where there is no best, or where it is damaged."""
+    try:
+        found = load_best_model(checkpoints, which)
+    except DamagedCheckpoint as error:
+        if which == "last":
+            raise
+        log.warning("the best checkpoint is damaged and kept; the last one is published", error=error.fault)
+        found = None
+    return found or load_best_model(checkpoints, "last")
 
 
 def check_card(recipe: Recipe, model: HRM, data: Path | None) -> None:

@@ -94,6 +94,22 @@ def train(request: TrainRequest) -> Trained:
         return Trained(folder=folder, result=result, searched=searched)
 
 
+def check(request: TrainRequest) -> None:
+    """UserError that `train` would raise before its first step, but for those of its folder. Nothing is
+    written.
+    """
+    from sage.app.models.training.building import build_task
+    from sage.app.models.training.processes import joined_ranks
+    from sage.app.models.training.publishing import check_card
+    from sage.hrm_core.training.trainer import Trainer
+
+    with joined_ranks(request.device) as (_, device), one_line(request.recipe.name):
+        task = build_task(request.recipe, request.data, request.eval_data)
+        model = first_model(request, task).to(device)
+        check_card(request.recipe, model, request.data)
+        Trainer(model, task, request.recipe.train).check()
+
+
 def first_model(request: TrainRequest, task: Task) -> HRM:
     """The model of --from, or a new one of the recipe. Where the recipe's has other heads, it is a new one
     with the weights of --from.

@@ -15,13 +15,15 @@ neither torch nor optuna.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import random
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sage.app.config.yaml_file import YamlDocument, read_yaml
-from sage.app.models.training.recipe import find_recipe
+from sage.app.models.training.recipe import Recipe, find_recipe
 from sage.app.terminal.errors import UserError, nearest
 
 METRICS = ("exact", "valid", "cell", "unknown_cell")
@@ -39,8 +41,18 @@ class Range:
     choices: tuple[Any, ...] = ()
 
     @property
-    def is_whole(self) -> bool:
-        return isinstance(self.low, int) and isinstance(self.high, int)
+    def ends(self) -> tuple[Any, ...]:
+        """Its choices, or low and high."""
+        return self.choices or (self.low, self.high)
+
+    def draw(self, rng: random.Random) -> Any:
+        """One of its values, uniformly."""
+        if self.choices:
+            return rng.choice(self.choices)
+        low, high = self.low or 0, self.high or 0
+        if isinstance(low, int) and isinstance(high, int):
+            return rng.randint(low, high)
+        return rng.uniform(low, high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +85,24 @@ class Sweep:
                     float(each.low or 0.0), float(each.high or 0.0), log=each.is_log
                 )
         return found
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """Key -> the first choice, or low."""
+        return {key: each.ends[0] for key, each in self.search.items()}
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """Key -> the last choice, or high."""
+        return {key: each.ends[-1] for key, each in self.search.items()}
+
+    def probes(self, num: int) -> Iterator[dict[str, Any]]:
+        """Settings from all over the space, each the same in every call."""
+        yield self.first
+        yield self.last
+        rng = random.Random(self.seed)
+        for _ in range(num - 2):
+            yield {key: each.draw(rng) for key, each in self.search.items()}
 
     def to_plain(self) -> dict[str, Any]:
         search = {
@@ -148,10 +178,30 @@ def _path(given: Any) -> Path | None:
 
 
 def _try_out(sweep: Sweep) -> None:
-    """Raise for a wrong key before the first trial."""
-    import json
+    """Raise for a wrong key, and for a wrong choice or end of a range, before the first trial.
 
-    values = {key: each.choices[0] if each.choices else each.low for key, each in sweep.search.items()}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in (*sweep.fixed.items(), *values.items())]
-    name = Path(sweep.recipe).stem if sweep.recipe.endswith(".yaml") else sweep.recipe
-    find_recipe(name, sweep.recipe if sweep.recipe.endswith(".yaml") else None, overrides)
+    A value that is refused may be right beside other values: it is tried beside the first ones and the last
+    ones.
+    """
+    for key, each in sweep.search.items():
+        for value in each.ends:
+            refusals = [_refusal(sweep, {**others, key: value}) for others in (sweep.first, sweep.last)]
+            if refusals[0] is not None and refusals[1] is not None:
+                raise refusals[0]
+
+
+def _refusal(sweep: Sweep, settings: Mapping[str, Any]) -> UserError | None:
+    try:
+        recipe_of(sweep, settings)
+    except UserError as error:
+        return error
+    return None
+
+
+def recipe_of(sweep: Sweep, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with the sweep's fixed settings, then a trial's. UserError where it has no such settings."""
+    overrides = [f"{key}={json.dumps(value)}" for key, value in (*sweep.fixed.items(), *settings.items())]
+    name, config = (
+        (Path(sweep.recipe).stem, sweep.recipe) if sweep.recipe.endswith(".yaml") else (sweep.recipe, None)
+    )
+    return find_recipe(name, config, overrides)

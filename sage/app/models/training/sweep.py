@@ -14,23 +14,25 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sage.app.models.training.recipe import Recipe, find_recipe
-from sage.app.models.training.space import Sweep
+from sage.app.models.training.space import Sweep, recipe_of
 from sage.app.models.training.sweep_study import Study, Trial, claim_folder, one_process
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import UserError, is_out_of_memory
 
 if TYPE_CHECKING:
-    from sage.app.models.training.run import Trained
+    from sage.app.models.training.run import Trained, TrainRequest
+
+#: Settings that are tried before the first trial, where training refuses those before.
+NUM_PROBES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
     """trials: in order, of all workers.  num_running: trials of other workers that have not ended.
-    is_interrupted: by a signal; the sweep can be resumed.
+    is_interrupted: by the signal of that number; the sweep can be resumed.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class Swept:
     trials: tuple[Trial, ...]
     is_interrupted: bool
     num_running: int = 0
+    signal: int | None = None
 
     @property
     def best(self) -> Trial | None:
@@ -58,14 +61,20 @@ def run_sweep(
 
     storage: a URL that SQLAlchemy reads, or a file on a disk that all machines share; None: a file in
     `folder`, which then is what the workers share.  worker: this process's name; "": the name of the host.
-    UserError where the folder belongs to another sweep, or another process has the worker's name.
+    UserError where the folder belongs to another sweep, another process has the worker's name, or training
+    refuses the whole space.
     """
     optuna = _optuna()
+    is_new = not (folder / "sweep.json").is_file()
+    if is_new:
+        check_space(sweep, device)
     claim_folder(sweep, folder)
     worker = worker or socket.gethostname()
     with one_process(folder, worker):
         study = Study(optuna, sweep, folder, storage)
-        is_interrupted = False
+        if not is_new and study.lacks_trials(worker):
+            check_space(sweep, device)
+        is_interrupted, trained = False, None
         while not is_interrupted and (drawn := study.next_trial(worker)) is not None:
             number, settings = drawn
             trained, reason = _train(sweep, settings, folder / f"trial-{number:04d}", device)
@@ -80,38 +89,61 @@ def run_sweep(
             trials=study.ended(),
             is_interrupted=is_interrupted,
             num_running=study.num_running(worker),
+            signal=trained.result.signal if is_interrupted and trained is not None else None,
         )
 
 
-def recipe_of(sweep: Sweep, settings: dict[str, Any]) -> Recipe:
-    """The recipe with the sweep's fixed settings, then a trial's."""
-    overrides = [f"{key}={json.dumps(value)}" for key, value in (*sweep.fixed.items(), *settings.items())]
-    name, config = (
-        (Path(sweep.recipe).stem, sweep.recipe) if sweep.recipe.endswith(".yaml") else (sweep.recipe, None)
-    )
-    return find_recipe(name, config, overrides)
-
-
-def _train(sweep: Sweep, settings: dict[str, Any], folder: Path, device: str) -> tuple[Trained | None, str]:
-    """The run; None and the reason where these settings are refused or diverge, which fails the trial
-    alone.
+def check_space(sweep: Sweep, device: str) -> None:
+    """UserError where training would refuse every setting of the space; of those that are tried, the first
+    error. Nothing is trained or written.
     """
-    from sage.app.models.training.run import TrainRequest, train
-    from sage.hrm_core.training.errors import TrainingDiverged
+    refusals = []
+    for settings in sweep.probes(NUM_PROBES):
+        refusal = _refusal(sweep, settings, device)
+        if refusal is None:
+            return
+        refusals.append(refusal)
+    raise refusals[0]
 
-    request = TrainRequest(
+
+def _refusal(sweep: Sweep, settings: dict[str, Any], device: str) -> UserError | None:
+    from sage.app.models.training.run import check
+
+    try:
+        check(_request(sweep, settings, device))
+    except UserError as error:
+        return error
+    return None
+
+
+def _request(sweep: Sweep, settings: dict[str, Any], device: str) -> TrainRequest:
+    from sage.app.models.training.run import TrainRequest
+
+    return TrainRequest(
         recipe=recipe_of(sweep, settings),
         data=sweep.data,
         eval_data=sweep.eval_data,
-        out=folder,
-        resume=(folder / "checkpoints" / "last").is_file(),
         device=device,
         shows_progress=False,
     )
+
+
+def _train(sweep: Sweep, settings: dict[str, Any], folder: Path, device: str) -> tuple[Trained | None, str]:
+    """The run; None and the reason where these settings are refused, diverge or need too much memory, which
+    fails the trial alone.
+    """
+    from sage.app.models.training.run import train
+    from sage.hrm_core.training.errors import TrainingDiverged
+
+    resumes = (folder / "checkpoints" / "last").is_file()
     try:
-        return train(request), ""
+        return train(replace(_request(sweep, settings, device), out=folder, resume=resumes)), ""
     except (UserError, TrainingDiverged) as error:
         return None, str(error)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, "not enough memory"
 
 
 def _measure(trained: Trained, metric: str) -> float | None:

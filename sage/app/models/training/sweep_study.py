@@ -78,6 +78,10 @@ class Study:
             _draw(trial, key, distribution)
         return trial.number, dict(trial.params)
 
+    def lacks_trials(self, worker: str) -> bool:
+        """Whether `next_trial` has one for the worker."""
+        return self._interrupted(worker) is not None or len(self._counted()) < self._sweep.trials
+
     def record(self, number: int, value: float | None) -> None:
         """The metric of a trial; None: it failed."""
         states = self._optuna.trial.TrialState

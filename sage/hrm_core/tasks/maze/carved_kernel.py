@@ -90,32 +90,40 @@ def make_carved(
     box: np.ndarray,
     chance: np.ndarray,
     max_tries: int,
+    state: np.ndarray,
+    num_layouts: int,
 ) -> int:
-    """Fill `mazes` (N, rimmed), each by one of `generators`; how many were made. A generator and a share of
-    removed walls that bring none in TRIES_A_MAZE layouts (of random walls, in `max_tries`) are drawn again, N
-    times at most.
+    """Fill `mazes` (N, rimmed), each by one of `generators`; how many were made of `num_layouts` layouts. A
+    generator and a share of removed walls that bring none in TRIES_A_MAZE layouts (of random walls, in
+    `max_tries`) are drawn again.
 
     rules: as in `kernel.make`, then the share of walls removed from and to, of 65536. layout (rimmed,):
-    `layout_weights`, 0 in the rim. box (side, side): `box_weights`."""
+    `layout_weights`, 0 in the rim. box (side, side): `box_weights`. state (5,): draws left of generator and
+    share, both as drawn last, layouts left of them, draws of random walls that brought none; the next call
+    continues from it."""
     moves, queue = np.full(mazes.shape[1], -1), np.zeros(mazes.shape[1], np.int64)
     shape = np.zeros(3, np.int64)
     made = 0
-    for _maze in range(2 * len(mazes)):
-        if made == len(mazes):
+    for _ in range(num_layouts):
+        if made == len(mazes) or (state[3] == 0 and state[0] == 0):
             break
-        rimmed, is_made = mazes[made], False
-        generator = generators[draw(chance, len(generators))]
-        share = rules[5] + draw(chance, rules[6] - rules[5] + 1)
-        for _layout in range(max_tries if generator == RANDOM else TRIES_A_MAZE):
-            if generator == RANDOM:
-                draw_walls(rimmed, width, rules, layout, chance)
-            else:
-                carve(rimmed, width, generator, shape, chance)
-            remove_walls(rimmed, width, share, chance)
-            is_made = is_of_side(rimmed, width, box, rules[4]) and place_ends(
-                rimmed, width, rules[2], chance, moves, queue
-            )
-            if is_made:
-                made += 1
-                break
+        if state[3] == 0:
+            state[0] -= 1
+            state[1] = generators[draw(chance, len(generators))]
+            state[2] = rules[5] + draw(chance, rules[6] - rules[5] + 1)
+            state[3] = max_tries if state[1] == RANDOM else TRIES_A_MAZE
+        state[3] -= 1
+        rimmed = mazes[made]
+        if state[1] == RANDOM:
+            draw_walls(rimmed, width, rules, layout, chance)
+        else:
+            carve(rimmed, width, state[1], shape, chance)
+        remove_walls(rimmed, width, state[2], chance)
+        if is_of_side(rimmed, width, box, rules[4]) and place_ends(
+            rimmed, width, rules[2], chance, moves, queue
+        ):
+            made += 1
+            state[3] = 0
+        elif state[1] == RANDOM and state[3] == 0:
+            state[4] += 1
     return made

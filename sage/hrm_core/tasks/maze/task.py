@@ -38,6 +38,10 @@ from sage.hrm_core.tasks.split import Generated, without_ids
 #: as rare.
 NUM_TRIAL, RARE = 2000, 0.002
 TRIES_A_DRAW = 100_000
+#: Of TRIES_A_DRAW random layouts with walls removed each, before the first maze of a call.
+MAX_EMPTY_DRAWS = 4
+#: Cells that one compiled call looks at, about: a second at most, for it cannot be interrupted.
+CELLS_A_CALL = 50_000_000
 
 __all__ = ["LoadedMazes", "MazeConfig", "MazeRules", "MazeTask", "build_maze_task"]
 
@@ -155,7 +159,12 @@ class MazeTask(MazeRules, Generated):
         mazes = with_rim(np.full((num, self.size**2), WALL, np.int64), self.size)
         make = maze_kernel.make_rare if is_rare else maze_kernel.make
         rules, weights = self._rules(is_held_out=is_held_out), self._weights()
-        made = make(mazes, self.size + 2, rules, weights, chance_from(rng), max_tries)
+        chance, made, left = chance_from(rng), 0, max_tries
+        # a layout of rare ways is flooded from each of its cells
+        num_tries = max(1, CELLS_A_CALL // mazes.shape[1] ** (2 if is_rare else 1))
+        while made < num and left > 0:
+            made += make(mazes[made:], self.size + 2, rules, weights, chance, min(left, num_tries))
+            left -= num_tries
         return without_rim(mazes[:made], self.size)
 
     def _carved(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> np.ndarray:
@@ -166,8 +175,7 @@ class MazeTask(MazeRules, Generated):
         chosen = range(len(names)) if self.config.generator == "any" else [names.index(self.config.generator)]
         mazes = with_rim(np.full((num, self.size**2), WALL, np.int64), self.size)
         rules, weights = self._rules(is_held_out=is_held_out), self._weights()
-        made = make_carved(
-            mazes,
+        fixed = (
             self.size + 2,
             rules,
             np.array(chosen),
@@ -176,6 +184,10 @@ class MazeTask(MazeRules, Generated):
             chance_from(rng),
             TRIES_A_DRAW,
         )
+        state, made = np.array([2 * num, 0, 0, 0, 0]), 0
+        num_layouts = max(1, CELLS_A_CALL // mazes.shape[1])
+        while made < num and (state[0] or state[3]) and (made or state[4] < MAX_EMPTY_DRAWS):
+            made += make_carved(mazes[made:], *fixed, state, num_layouts)
         return without_rim(mazes[:made], self.size)
 
     def _rules(self, *, is_held_out: bool) -> np.ndarray:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ import pytest
 
 from sage.app.cli.main import invoke
 from sage.app.terminal.signals import install_signal_handlers
+from sage.errors import Terminated
 from sage.hrm_core.datasets.layout import write_ungrouped
+from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.training.checkpoints import CheckpointFolder
@@ -288,15 +291,22 @@ def test_epochs_of_generated_puzzles_have_a_stated_size(capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["steps"] == 500
 
 
-def test_a_hangup_leaves_a_checkpoint_that_resumes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_a_signal_leaves_a_checkpoint_that_resumes(
+    sent: signal.Signals,
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     handlers = {each: signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGTERM)}
     step = Learner.step
 
     def hang_up(learner: Learner, number: int, stream: RowStream) -> StepFacts:
         if number == 2:
-            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(sent)
         return step(learner, number, stream)
 
     out = ["--out", str(tmp_path / "run")]
@@ -305,13 +315,71 @@ def test_a_hangup_leaves_a_checkpoint_that_resumes(
         install_signal_handlers()
         with monkeypatch.context() as patch:
             patch.setattr(Learner, "step", hang_up)
-            assert invoke(["train", "patterns", *TINY, *out]) == 130
+            assert invoke(["train", "patterns", *TINY, *out]) == code
     finally:
         for each, handler in handlers.items():
             signal.signal(each, handler)
     assert "interrupted: " in capsys.readouterr().out
     assert invoke(["train", "patterns", *TINY, *out, "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 3
+
+
+def _damage(folder: Path, which: str) -> Path:
+    """Alter one byte of the checkpoint that `which` names; the file."""
+    path = folder / "checkpoints" / (folder / "checkpoints" / which).read_text().strip()
+    file = next(path.glob("shared-*"))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    return file
+
+
+def test_a_run_resumes_from_the_newest_checkpoint_that_is_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    run = ["train", "patterns", *TINY, "--set", "train.eval_every=1", "--out", str(out)]
+    scores = iter((0.9, 0.9, 0.1, 0.1))
+    with monkeypatch.context() as patch:
+        patch.setattr(EvalReport, "score", property(lambda _: next(scores)))
+        assert invoke([*run, "--json"]) == 0  # step 1 is the best
+    damaged = _damage(out, "last")
+    capsys.readouterr()
+    assert invoke([*run, "--resume", "--json"]) == 0
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert str(damaged) in line
+    assert json.loads(line)["used"] == "step-00000001"
+    assert json.loads(printed.out)["steps"] == 3
+    assert (damaged.parent / "damaged").is_file()
+    assert invoke([*run, "--resume", "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_best_checkpoint_costs_no_model(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_folder / "checkpoints"
+    shutil.copytree(folder / (folder / "best").read_text().strip(), folder / "step-00000000")
+    (folder / "best").write_text("step-00000000\n")
+    damaged = _damage(run_folder, "best")
+    shutil.rmtree(run_folder / "model")
+    assert invoke(["train", "patterns", *TINY, "--out", str(run_folder), "--resume"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(damaged) in line
+    assert (run_folder / "model" / "task.json").is_file()
+
+
+def test_without_another_checkpoint_the_error_states_what_to_do(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = _damage(run_folder, "last")
+    before = _files(run_folder)
+    assert invoke(["train", "patterns", *TINY, "--out", str(run_folder), "--resume"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(damaged) in line
+    assert "it is the only checkpoint: restore this file from a copy, or start a new run" in line
+    assert _files(run_folder) == before
 
 
 def test_a_signal_ends_a_dry_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +392,8 @@ def test_a_signal_ends_a_dry_run(capsys: pytest.CaptureFixture[str], monkeypatch
         return step(learner, number, stream)
 
     monkeypatch.setattr(Learner, "step", terminate)
-    assert invoke(["train", "patterns", *TINY, "--dry-run"]) == 130
+    with pytest.raises(Terminated, match="143"):
+        invoke(["train", "patterns", *TINY, "--dry-run"])
     assert numbers == [1]
     assert capsys.readouterr().out == ""
 

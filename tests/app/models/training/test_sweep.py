@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from sage.app.cli.main import invoke
 from sage.app.models.training import sweep as sweeping
@@ -19,6 +21,7 @@ from sage.app.models.training.space import Sweep, read_sweep
 from sage.app.models.training.sweep import run_sweep
 from sage.app.models.training.sweep_study import one_process
 from sage.app.terminal.errors import UserError
+from sage.hrm_core.training.trainer import Trainer, TrainResult
 
 SWEEP = """
 recipe: patterns
@@ -91,6 +94,54 @@ def test_settings_that_cannot_be_trained_fail_their_trial_alone(
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
+        ("model.L_cycles: {low: 1", "task.termz: {low: 1", "option 'termz': unknown: did you mean 'terms'?"),
+        ("train.q_weight: {choices: [0.1, 0.5]}", "model.num_heads: {choices: [7, 11]}", "num_heads"),
+        ("metric: cell", "metric: cell\ndata: nowhere", "nowhere"),
+    ],
+)
+def test_a_space_that_cannot_be_trained_is_refused_before_the_first_trial(
+    old: str, new: str, told: str, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(SWEEP.replace(old, new))
+    folder = tmp_path / "sweep"
+    assert invoke(["sweep", str(file), "--out", str(folder), "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not folder.exists()
+
+
+def test_a_sweep_that_lacks_trials_is_checked_again_and_a_whole_one_is_shown(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["sweep", str(file), "--out", str(tmp_path / "sweep"), "--device"]
+    assert invoke([*run, "cpu", "--trials", "1"]) == 0
+    assert invoke([*run, "cuda:77", "--trials", "1"]) == 0
+    capsys.readouterr()
+    assert invoke([*run, "cuda:77", "--trials", "2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--device cuda:77" in line
+    found = _swept(capsys, str(file), "--out", str(tmp_path / "sweep"), "--trials", "2")
+    assert [trial["value"] is None for trial in found["trials"]] == [False, False]  # type: ignore[attr-defined]
+
+
+def test_a_trial_without_enough_memory_fails_alone(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, numbers = Trainer.train, iter(range(9))
+
+    def train_or_fail(trainer: Trainer, **options: Any) -> TrainResult:
+        if next(numbers) == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train(trainer, **options)
+
+    monkeypatch.setattr(Trainer, "train", train_or_fail)
+    found = _swept(capsys, str(file), "--out", str(tmp_path / "sweep"), "--trials", "2")
+    assert [trial["value"] is None for trial in found["trials"]] == [True, False]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
         ("trials: 5", "trails: 5", "trails: unknown key; did you mean trials?"),
         ("recipe: patterns", "recipe: paterns", "did you mean patterns?"),
         ("metric: cell", "metric: exakt", "metric is 'exakt': did you mean exact?"),
@@ -98,6 +149,8 @@ def test_settings_that_cannot_be_trained_fail_their_trial_alone(
         ("low: 1, high: 3", "lo: 1", "give {low: .., high: ..}"),
         ("model.L_cycles", "model.L_cylces", "did you mean model.L_cycles?"),
         ("1e-3, high: 1e-1", "0, high: 1e-1", "above 0 with log: true"),
+        ("choices: [0.1, 0.5]", "choices: [0.1, lots]", "train.q_weight is 'lots': give a valid number"),
+        ("train.q_weight: {choices: [0.1", "train.micro_batches: {choices: [1, 0", "micro_batches is 0"),
     ],
 )
 def test_a_wrong_file_is_one_line(old: str, new: str, told: str, tmp_path: Path) -> None:
@@ -146,7 +199,7 @@ def test_two_workers_share_one_storage_and_train_different_trials(
 def test_an_interrupted_trial_goes_on_with_its_own_worker_alone(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped = SimpleNamespace(result=SimpleNamespace(is_interrupted=True))
+    stopped = SimpleNamespace(result=SimpleNamespace(is_interrupted=True, signal=15))
     drawn: list[tuple[str, dict[str, object]]] = []
 
     def train(sweep: Sweep, settings: dict[str, object], folder: Path, device: str) -> tuple[object, str]:
@@ -155,7 +208,8 @@ def test_an_interrupted_trial_goes_on_with_its_own_worker_alone(
 
     monkeypatch.setattr(sweeping, "_train", train)
     sweep, home = replace(read_sweep(file), trials=2), tmp_path / "sweep"
-    assert run_sweep(sweep, home, worker="a").is_interrupted
+    first = run_sweep(sweep, home, worker="a")
+    assert (first.is_interrupted, first.signal) == (True, 15)
     other = run_sweep(sweep, home, worker="b")
     assert [trial.number for trial in other.trials] == [1]
     assert other.num_running == 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sage.errors import InputError
+from sage.hrm_core.tasks.maze import carved_kernel, kernel
+from sage.hrm_core.tasks.maze import task as maze_task
 from sage.hrm_core.tasks.maze.grid import solve_mazes
 from sage.hrm_core.tasks.maze.symbols import PATH
 from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeConfig, MazeTask
@@ -86,3 +89,58 @@ def test_mazes_that_there_are_none_of_are_refused_after_a_million_layouts(
     with pytest.raises(InputError, match="no such puzzle in 11 draws: loosen the options"):
         task.sample(1, np.random.default_rng(0))
     assert sum(tried) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MazeConfig(size=8, min_moves=6),
+        MazeConfig(size=7, min_moves=15),  # rare
+        MazeConfig(size=7, min_moves=8, walls_removed=(0.1, 0.4)),
+        MazeConfig(size=9, min_moves=12, generator="any"),
+    ],
+    ids=["usual", "rare", "removed", "any"],
+)
+def test_mazes_do_not_depend_on_the_length_of_the_calls(
+    config: MazeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    for cells in (10**9, 1):
+        monkeypatch.setattr(maze_task, "CELLS_A_CALL", cells)
+        drawn.append(MazeTask(config).sample(5, np.random.default_rng(0)).inputs)
+    np.testing.assert_array_equal(*drawn)
+
+
+@pytest.mark.parametrize("name", ["make", "make_rare"])
+def test_a_call_looks_at_few_cells(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand layouts of 200x200 cells were one call, which no signal can end."""
+    given: list[int] = []
+
+    def make(mazes: np.ndarray, *rules: Any) -> int:
+        given.append(rules[-1])
+        if len(given) == 3:
+            raise KeyboardInterrupt
+        return 0
+
+    monkeypatch.setattr(kernel, name, make)
+    task = MazeTask(MazeConfig(size=200))
+    with pytest.raises(KeyboardInterrupt):
+        task._made(4, np.random.default_rng(0), 100_000, is_held_out=False, is_rare=name == "make_rare")
+    assert max(given) * 200**2 < 10**8
+
+
+def test_walls_to_remove_that_give_no_maze_are_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    num_layouts = 0
+
+    def make(mazes: np.ndarray, *rules: Any) -> int:
+        """Each call ends a draw of random walls without a maze."""
+        nonlocal num_layouts
+        num_layouts += rules[-1]
+        rules[-2][4] += 1
+        return 0
+
+    monkeypatch.setattr(carved_kernel, "make_carved", make)
+    task = MazeTask(MazeConfig(size=10, min_moves=49, walls_removed=(0.2, 0.2)))
+    with pytest.raises(InputError, match="no such puzzle in 11 draws: loosen the options"):
+        task.sample(64, np.random.default_rng(0))
+    assert num_layouts <= 11 * 4 * maze_task.CELLS_A_CALL // 12**2

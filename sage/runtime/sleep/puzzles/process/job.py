@@ -57,18 +57,25 @@ def read_solver_job(folder: Path) -> TrainerSetup:
     return job.setup
 
 
-def sleep_on_folder(folder: Path, device: torch.device | str = "cpu") -> SleepReport:
-    """One night on `device`; writes report.json last, and an accepted candidate as a model folder. Processes
-    of torch.distributed run it together; the first of them writes.
+def open_folder(folder: Path) -> PuzzleTrainer:
+    """The trainer of a night; what an earlier night has left in the folder is removed.
 
     Errors as read_solver_job; FileNotFoundError where the weights are missing.
     """
-    ranks = Ranks.current()
     trainer = _restored(folder)
-    if not ranks.index:  # a kill leaves no candidate of an earlier night beside a report of this one
+    # a kill leaves no candidate of an earlier night beside a report of this one
+    if not Ranks.current().index:
         (folder / REPORT).unlink(missing_ok=True)
         if (folder / CANDIDATE).exists():
             shutil.rmtree(folder / CANDIDATE)
+    return trainer
+
+
+def sleep_on_folder(folder: Path, trainer: PuzzleTrainer, device: torch.device | str = "cpu") -> SleepReport:
+    """One night on `device`; writes report.json last, and an accepted candidate as a model folder. Processes
+    of torch.distributed run it together; the first of them writes. trainer: of `open_folder`.
+    """
+    ranks = Ranks.current()
     trainer.begin_night(0, ranks=ranks, device=device)
     offer = None
     while offer is None:
@@ -85,7 +92,7 @@ def sleep_on_folder(folder: Path, device: torch.device | str = "cpu") -> SleepRe
 
 
 def examine(folder: Path) -> tuple[LevelShare, ...]:
-    """The weights in the folder on its examined puzzles; nothing is written. Errors as sleep_on_folder."""
+    """The weights in the folder on its examined puzzles; nothing is written. Errors as open_folder."""
     trainer = _restored(folder)
     family = ModelFamily(trainer.configs)
     family.load_weights(trainer.weights())
@@ -102,11 +109,11 @@ def examine(folder: Path) -> tuple[LevelShare, ...]:
     return tuple(found)
 
 
-def sleep(folder: Path, device: torch.device | str = "cpu") -> SleepReport:
+def sleep(folder: Path, trainer: PuzzleTrainer, device: torch.device | str = "cpu") -> SleepReport:
     """`sleep_on_folder` as a process of its own does it: one thread at nice 10."""
     torch.set_num_threads(1)
     os.nice(10)
-    return sleep_on_folder(folder, device)
+    return sleep_on_folder(folder, trainer, device)
 
 
 def _restored(folder: Path) -> PuzzleTrainer:

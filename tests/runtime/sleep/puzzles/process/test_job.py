@@ -29,6 +29,7 @@ from sage.runtime.sleep.puzzles.process.job import (
     REPORT,
     examine,
     is_solver_job,
+    open_folder,
     read_solver_job,
     sleep_on_folder,
 )
@@ -98,7 +99,7 @@ def test_a_night_of_a_folder_writes_a_report_and_leaves_the_weights(
 ) -> None:
     folder = _folder(tasks, feed, tmp_path / "trainer")
     before = (folder / WEIGHTS).read_bytes()
-    report = sleep_on_folder(folder)
+    report = sleep_on_folder(folder, open_folder(folder))
     assert report.num_steps == 2
     assert (folder / WEIGHTS).read_bytes() == before
     assert json.loads((folder / REPORT).read_text())["stream"] == "puzzles"
@@ -122,7 +123,7 @@ def test_an_accepted_candidate_is_a_model_folder(
 
     monkeypatch.setattr(trainer.PuzzleTrainer, "advance_night", accepted)
     folder = _folder(tasks, feed, tmp_path / "trainer")
-    sleep_on_folder(folder)
+    sleep_on_folder(folder, open_folder(folder))
     assert HRM.from_pretrained(folder / CANDIDATE).config.mixer == "lines"
 
 
@@ -278,7 +279,7 @@ def test_a_night_begins_without_the_report_and_the_candidate_of_the_last_one(
 
     monkeypatch.setattr(PuzzleTrainer, "advance_night", killed)
     with pytest.raises(KeyboardInterrupt):
-        sleep_on_folder(folder)
+        sleep_on_folder(folder, open_folder(folder))
     assert not (folder / REPORT).exists()
     assert not (folder / CANDIDATE).exists()
 
