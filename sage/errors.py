@@ -14,6 +14,8 @@ Any other exception is a defect in SAGE or in a plug-in.
 
 from __future__ import annotations
 
+import threading
+
 
 class SageError(Exception):
     """Root of SAGE's errors. The message states what failed, the value, and the remedy."""
@@ -28,8 +30,29 @@ class DataError(SageError, ValueError):
 
 
 class Terminated(SystemExit):
-    """SIGTERM, raised by the handler wherever the main thread is: what is around a plug-in passes it on."""
+    """SIGTERM, raised by the handler wherever the main thread is."""
 
 
-#: What a plug-in may raise. sys.exit() in it is its own fault and does not end the program.
-PLUGIN_ERRORS = (Exception, SystemExit)
+class Interrupted(BaseException):
+    """A signal of a training run, where it ends at once what changes no weights."""
+
+
+#: Signals, which Python raises in the main thread alone.
+_SIGNALS = (KeyboardInterrupt, Terminated, Interrupted)
+#: Of asyncio and trio, by name: neither is imported for this.
+_CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
+
+
+def pass_on(error: BaseException) -> None:
+    """Raise `error` again where it is no fault of the plug-in that it came through. The first line of what
+    catches BaseException around a plug-in.
+
+    A fault is whatever else a plug-in raises: sys.exit() in it, and the panics of extension modules (PyO3's
+    derive from BaseException), do not end the program. On a thread other than the main one a signal or a
+    cancellation is the plug-in's own.
+    """
+    if isinstance(error, GeneratorExit):
+        raise error
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and (isinstance(error, _SIGNALS) or type(error).__name__ in _CANCELLATIONS):
+        raise error

@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from sage.errors import pass_on
 from sage.runtime.coherence.rows import CoherenceListener, CoherenceRow
 from sage.runtime.report import Event, Instrument, SleepReport, TickReport
 
@@ -45,7 +46,8 @@ class Instruments:
     def _call_one(self, instrument: Instrument, call: Callable[[Instrument], None]) -> None:
         try:
             call(instrument)
-        except Exception as error:  # an observer's error must not stop the loop
+        except BaseException as error:  # an observer's error must not stop the loop
+            pass_on(error)
             self._instruments.remove(instrument)
             self.num_dropped += 1
             log.error("instrument removed", instrument=type(instrument).__name__, error=repr(error))

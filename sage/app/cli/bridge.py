@@ -50,7 +50,7 @@ def serve(
     )
     bridge = Bridge(loaded, options)
     typer.echo(f"Host {name} sends at {', '.join(endpoints)}; sage bridge list ENDPOINT prints its sources.")
-    with stopped_by_signals(bridge.stop):
+    with stopped_by_signals(lambda _: bridge.stop()):
         totals = bridge.run(seconds)
     typer.echo(totals_text(totals))
 

@@ -47,7 +47,7 @@ from sage.app.terminal.ending import ProcessEnd
 from sage.app.terminal.errors import describe_os_error, is_out_of_memory
 from sage.app.terminal.signals import install_signal_handlers
 from sage.app.terminal.streams import drop_output, flush_stdout, prepare_streams
-from sage.errors import SageError
+from sage.errors import SageError, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,6 +162,8 @@ def invoke(arguments: Sequence[str]) -> int:
         return _refuse(_explain(error))
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except Terminated as error:
+        code = error.code
     except BrokenPipeError:
         # The reader of our output is gone (`sage ... | head`).
         drop_output()

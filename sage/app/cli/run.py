@@ -37,7 +37,8 @@ DrainOption = Annotated[
     typer.Option(
         "--drain-secs",
         min=0.1,
-        help="After SIGTERM or `sage stop`: exit with code 1 if not ended within this time.",
+        help="After a signal or `sage stop`: exit with code 1 if not ended within this time. A second signal:"
+        " within 5 s.",
     ),
 ]
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sage.app.terminal.errors import UserError, nearest
 from sage.app.terminal.streams import printing_to_stderr
-from sage.errors import PLUGIN_ERRORS, Terminated
+from sage.errors import pass_on
 
 Group = Literal["sensors", "effectors", "environments", "instruments", "tasks"]
 
@@ -109,9 +109,8 @@ def resolve(group: Group, kind: str) -> Any:
         raise UserError(
             f"{kind}: {plugin.target} ({plugin.origin}) cannot be imported: {error}: reinstall it"
         ) from error
-    except Terminated:
-        raise
-    except PLUGIN_ERRORS as error:  # around a plug-in, whose module may do anything when it is imported
+    except BaseException as error:  # around a plug-in, whose module may do anything when it is imported
+        pass_on(error)
         text = " ".join(str(error).split())
         raise UserError(
             f"{kind}: {plugin.target} ({plugin.origin}) raises {type(error).__name__} when it is imported:"

@@ -102,6 +102,7 @@ class SessionControl:
             "effectors": list(gate.names),
             "held": gate.stopped,
             "num_effector_faults": gate.num_faults,
+            "crisis": self._loop.between_ticks.held,
             "tick": 0 if report is None else report.facts.tick,
             "secs_since_tick": round((self._real_ns() - self._reported_ns) * 1e-9, 3),
         }

@@ -12,6 +12,8 @@ def as_text(status: dict[str, Any]) -> str:
         f"session    {status['name']}, {state}, process {status['pid']}, sage {status['sage']}",
         f"tick       {status['tick']:,}, the last {status['secs_since_tick']:.3g} s ago",
     ]
+    if status.get("crisis"):
+        lines.append(f"crisis     {status['crisis']}")
     service = status.get("service")
     if service is not None:
         reason = f": {service['reason']}" if service["reason"] else ""

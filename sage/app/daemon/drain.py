@@ -11,22 +11,36 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 log = structlog.get_logger("sage.app")
 #: Time from the request to stop to the end of the process.
 DRAIN_SECS = 60.0
+#: As much after a second request.
+HURRY_SECS = 5.0
 EXIT_OVERDUE = 1
 
 
 class Drain:
-    """abort: called when the deadline has passed; by default it exits."""
+    """abort: called when the deadline has passed; by default it exits.  leave: the same after a second
+    request, given the exit code.  is_closing: devices are being closed, which a second request does not cut
+    off.
+    """
 
-    def __init__(self, *, secs: float = DRAIN_SECS, abort: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        secs: float = DRAIN_SECS,
+        abort: Callable[[], None] | None = None,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
         self._stop: Callable[[str], None] | None = None
         self._secs = secs
         self._abort = abort or self._exit
+        self._leave = leave
+        self.is_closing = False
         self._timer: threading.Timer | None = None
 
     @property
@@ -45,16 +59,29 @@ class Drain:
         """Safe in a signal handler, once something is attached. A second call changes nothing."""
         if self._timer is not None or self._stop is None:
             return
-        self._timer = threading.Timer(self._secs, self._abort)
-        self._timer.name, self._timer.daemon = "sage-drain", True
-        self._timer.start()
+        self._timer = self._started(self._secs, self._abort)
         self._stop(reason)
+
+    def hurry(self, code: int) -> bool:
+        """A second request: the process ends within HURRY_SECS, with `code`. Whether the session may be cut
+        off. Safe in a signal handler.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._started(min(HURRY_SECS, self._secs), partial(self._leave, code))
+        return not self.is_closing
 
     def end(self) -> None:
         """The session has ended in time."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer.join()
+
+    def _started(self, secs: float, function: Callable[[], object]) -> threading.Timer:
+        timer = threading.Timer(secs, function)
+        timer.name, timer.daemon = "sage-drain", True
+        timer.start()
+        return timer
 
     def _exit(self) -> None:
         log.error(

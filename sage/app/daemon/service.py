@@ -15,6 +15,7 @@ import structlog
 
 from sage.app.daemon.notify import Notifier
 from sage.app.daemon.states import Lifecycle, ServiceState, Standing
+from sage.errors import Terminated
 from sage.runtime.report import Event, SleepReport, State, TickReport
 
 log = structlog.get_logger("sage.app")
@@ -56,6 +57,8 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         reason = self._failure if error is None else str(error) or type(error).__name__
+        if isinstance(error, (Terminated, KeyboardInterrupt)):
+            reason = "ended by a signal, not in order"
         state = ServiceState.FAILED if reason else ServiceState.STOPPED
         self.lifecycle.to(state, reason, is_logged=error is None)  # an error is reported by the command
         self._notifier.close()

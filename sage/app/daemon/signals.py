@@ -1,6 +1,8 @@
 """Signals of a running session.
 
-SIGINT, SIGTERM  end the session after the current tick, within the drain's deadline; a second one aborts.
+SIGINT, SIGTERM  end the session after the current tick, within the drain's deadline. A second one, of either
+                 kind, aborts: devices are closed, and the process ends within 5 s, with the exit code of the
+                 first (130, 143). A third one ends the process at once.
 SIGHUP           reloads the configuration under a service manager; elsewhere it acts as SIGTERM (a closed
                  terminal), and is ignored under nohup: see `sage.app.terminal.signals`.
 SIGUSR1          prints the stacks of all threads to stderr, also while a tick hangs.
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 import structlog
 
 from sage.app.daemon.drain import Drain
+from sage.app.terminal.stopping import stopped_by_signals
 
 log = structlog.get_logger("sage.app")
 
@@ -27,24 +30,17 @@ log = structlog.get_logger("sage.app")
 def signals_handled(drain: Drain, *, on_hangup: Callable[[], None] | None) -> Iterator[None]:
     """on_hangup: called in the handler of SIGHUP; None leaves SIGHUP as it is."""
 
-    def stop(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-        drain.begin(f"signal {signal.Signals(number).name}")
+    def begin(number: signal.Signals) -> None:
+        drain.begin(f"signal {number.name}")
 
-    handlers: dict[signal.Signals, Callable[[int, object], None]] = {
-        signal.SIGINT: stop,
-        signal.SIGTERM: stop,
-    }
-    if on_hangup is not None:
-        reload = on_hangup
-        handlers[signal.SIGHUP] = lambda number, frame: reload()
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = None if on_hangup is None else signal.signal(signal.SIGHUP, lambda number, frame: on_hangup())
     has_dump = _dumps_on_usr1()
     try:
-        yield
+        with stopped_by_signals(begin, abort=drain.hurry):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if on_hangup is not None:
+            signal.signal(signal.SIGHUP, before)
         if has_dump:
             faulthandler.unregister(signal.SIGUSR1)
 

@@ -14,7 +14,7 @@ from sage.app.config.registry import plugins
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.streams import printing_to_stderr
-from sage.errors import PLUGIN_ERRORS, Terminated
+from sage.errors import pass_on
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
 from sage.sensors.driver.worker import close_quietly
@@ -94,9 +94,8 @@ def _open_once(device: Any, name: str) -> None:
         device.open()
     except SensorUnavailable as error:
         raise UserError(f"{name}: {error}") from error
-    except Terminated:
-        raise
-    except PLUGIN_ERRORS:  # around a plug-in: the checks show it
+    except BaseException as error:  # around a plug-in: the checks show it
+        pass_on(error)
         return
     finally:
         close_quietly(device)
@@ -106,9 +105,8 @@ def _are_bounded(sensors: Callable[[], Iterable[Any]]) -> bool:
     """False where a spec cannot be read: the checks show it."""
     try:
         return all(sensor.spec.is_bounded for sensor in sensors())
-    except Terminated:
-        raise
-    except PLUGIN_ERRORS:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         return False
 
 

@@ -17,7 +17,7 @@ from sage.app.config.overrides import apply_overrides
 from sage.app.config.registry import Group, Plugin, plugins, resolve
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.terminal.errors import UserError
-from sage.errors import PLUGIN_ERRORS, SageError, Terminated
+from sage.errors import SageError, pass_on
 from sage.sensors.config import DeviceConfig, EffectorConfig, EnvironmentConfig, SensorConfig
 
 if TYPE_CHECKING:
@@ -93,9 +93,8 @@ def construct(device_class: Any, config: Any, context: SensorContext) -> Any:
         return device_class(config, context)
     except SageError as error:
         raise UserError(f"{name}: {error}") from error
-    except Terminated:
-        raise
-    except PLUGIN_ERRORS as error:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         raise UserError(
             f"{name}: {device_class.__name__} cannot be made: {type(error).__name__}: {error}: correct"
             " the plug-in"

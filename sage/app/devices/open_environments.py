@@ -9,7 +9,7 @@ from sage.app.config.registry import plugins
 from sage.app.devices.finding import Finding
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
-from sage.errors import PLUGIN_ERRORS, SageError, Terminated
+from sage.errors import SageError, pass_on
 from sage.mailbox.clock import RealClock
 from sage.sensors.contract import SensorContext
 
@@ -40,9 +40,8 @@ def _examine(kind: str) -> Finding:
             environment.close()
     except SageError as error:
         return Finding(topic=topic, found="cannot be opened", why=str(error))
-    except Terminated:
-        raise
-    except PLUGIN_ERRORS as error:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         return Finding(topic=topic, found="cannot be opened", why=f"{type(error).__name__}: {error}")
     missing = [f"without {name}: {reason}" for name, reason in getattr(environment, "missing", ())]
     opened = f"opened with {', '.join(example)}" if example else "opened with its defaults"

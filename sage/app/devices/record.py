@@ -15,7 +15,7 @@ import numpy as np
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
 from sage.durable import replacing
-from sage.errors import PLUGIN_ERRORS, SageError, Terminated
+from sage.errors import SageError, pass_on
 from sage.mailbox.clock import Clock, RealClock
 from sage.sensors.contract import SensorContext, SourceExhausted
 
@@ -56,9 +56,8 @@ def record_kind(
             sensor.close()
     except (SageError, OSError) as error:
         raise UserError(f"sensor {kind}: {error}") from error
-    except Terminated:
-        raise
-    except PLUGIN_ERRORS as error:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         raise UserError(f"sensor {kind}: {type(error).__name__}: {error}: correct the plug-in") from error
     if not rows:
         raise UserError(

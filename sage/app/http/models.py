@@ -20,7 +20,7 @@ from sage.app.boards.examples import example, example_kinds
 from sage.app.http.replies import Refusal
 from sage.app.http.steps import Recording
 from sage.app.terminal.errors import nearest
-from sage.errors import PLUGIN_ERRORS, InputError
+from sage.errors import InputError, pass_on
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.published import num_parameters
@@ -182,5 +182,6 @@ def of_task(call: Callable[..., Result], *arguments: Any) -> Result:
         return call(*arguments)
     except InputError:
         raise
-    except PLUGIN_ERRORS as error:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         raise TaskFailed.of(error) from error

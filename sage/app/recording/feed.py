@@ -22,7 +22,7 @@ from sage.app.recording.items import Item, Log, Readings, Reported, Status, Text
 from sage.app.recording.messages import Messages
 from sage.app.session.attachments import SessionStart
 from sage.app.session.build import Run
-from sage.errors import SageError
+from sage.errors import SageError, pass_on
 from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, TickReport
@@ -252,7 +252,8 @@ class RunFeed:
                 self._messages.write(item)
             except OSError:
                 raise
-            except Exception as error:  # an odd reading of a plug-in: its own loss
+            except BaseException as error:  # an odd reading of a plug-in: its own loss
+                pass_on(error)
                 self._num_unwritable += 1
                 source = getattr(item, "source", "")
                 if source not in self._warned:

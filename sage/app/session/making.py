@@ -9,7 +9,7 @@ from typing import TypeVar
 from sage.app.config.entry import DeviceEntry
 from sage.app.diagnosis.faults import FaultBoard
 from sage.app.terminal.errors import UserError
-from sage.errors import PLUGIN_ERRORS, SageError, Terminated
+from sage.errors import SageError, pass_on
 from sage.sensors.contract import SensorContext, SensorError, SensorSpec
 from sage.sensors.driver.calibration import CalibrationFolder
 
@@ -43,11 +43,12 @@ def made(group: str, entry: DeviceEntry, make: Callable[[], DeviceT]) -> DeviceT
     """The device. SensorError as it is raised; UserError for whatever else its constructor raises."""
     try:
         return make()
-    except (SensorError, UserError, Terminated):
+    except (SensorError, UserError):
         raise
     except SageError as error:
         raise UserError(explain(group, entry, error)) from error
-    except PLUGIN_ERRORS as error:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         raise UserError(
             f"{group}.{entry.name}: {entry.kind} cannot be made: {type(error).__name__}: {error}: correct the"
             " plug-in, or set enabled: false"

@@ -225,6 +225,7 @@ def _built(
             with _traced(run, trace_path) if trace_path is not None else nullcontext():
                 yield run
         finally:
+            drain.is_closing = True
             _close(run)
 
 

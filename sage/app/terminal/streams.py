@@ -11,7 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -49,9 +49,30 @@ def drop_output() -> None:
 
 @contextmanager
 def printing_to_stderr(*, is_on: bool = True) -> Iterator[None]:
-    """What a plug-in prints inside goes to stderr: stdout has only the command's own output."""
-    with redirect_stdout(sys.stderr) if is_on else nullcontext():
+    """What a plug-in prints inside goes to stderr, also what its libraries and the processes that it starts
+    write to file descriptor 1: stdout has only the command's own output.
+    """
+    if not is_on:
         yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _flush_libraries()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _flush_libraries() -> None:
+    """C's buffers: what a library has printed there would be written at the end of the process."""
+    import ctypes
+
+    with suppress(OSError, TypeError, AttributeError):  # a system without a C library of its own
+        ctypes.CDLL(None).fflush(None)
 
 
 def _open_descriptor(descriptor: int) -> None:

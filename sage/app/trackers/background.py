@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from sage.errors import pass_on
 from sage.hrm_core.training.tracker import Sink
 
 log = structlog.get_logger("sage.app")
@@ -103,7 +104,8 @@ class BackgroundSink:
     def _run(self) -> None:
         try:
             sink = self._make()
-        except Exception as error:  # whatever a tracker's package raises
+        except BaseException as error:  # whatever a tracker's package raises
+            pass_on(error)
             self._note(error)
             self._give_up()
             return
@@ -113,7 +115,8 @@ class BackgroundSink:
         finally:
             try:
                 sink.close()
-            except Exception as error:
+            except BaseException as error:
+                pass_on(error)
                 self._note(error)
 
     def _next(self) -> tuple[int, Mapping[str, float]] | None:
@@ -127,7 +130,8 @@ class BackgroundSink:
     def _hand_over(self, sink: Sink, item: tuple[int, Mapping[str, float]]) -> None:
         try:
             sink.log(*item)
-        except Exception as error:
+        except BaseException as error:
+            pass_on(error)
             self._note(error)
             with self._changed:
                 self._num_dropped += 1
@@ -139,7 +143,7 @@ class BackgroundSink:
             self._num_failed = 0
             self._problem = ""
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: BaseException) -> None:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         with self._changed:
             self._num_errors += 1

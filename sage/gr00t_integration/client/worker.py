@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import pass_on
 from sage.gr00t_integration.client.contract import ClientStopped, PolicyClient
 from sage.gr00t_integration.observation import Observation
 
@@ -49,7 +50,7 @@ class PolicyWorker:
         self._changed = threading.Condition()
         self._pending: tuple[Observation, int] | None = None
         self._answer: Answer | None = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._is_busy = False
         self._is_stopped = threading.Event()
         # A daemon: a connection stuck in the kernel must not keep the process from ending.
@@ -130,12 +131,13 @@ class PolicyWorker:
     def _serve(self, observation: Observation, stamp_ns: int) -> bool:
         """Whether the server answered with actions."""
         answer: Answer | None = None
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             answer = Answer(actions=self._client.infer(observation), stamp_ns=stamp_ns)
         except ClientStopped as error:
             failure = error
-        except Exception as error:  # the top of a worker: counted, and raised by `take`
+        except BaseException as error:  # the top of a worker: counted, and raised by `take`
+            pass_on(error)
             failure = error
         with self._changed:
             self._is_busy = False

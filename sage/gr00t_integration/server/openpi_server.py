@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from sage.errors import PLUGIN_ERRORS, InputError, SageError, Terminated
+from sage.errors import InputError, SageError, pass_on
 from sage.gr00t_integration.embodiment import Embodiment
 from sage.gr00t_integration.observation import check_actions, check_observation
 from sage.gr00t_integration.openpi_form import RESET_TEXT, actions_to_reply, observation_of
@@ -108,9 +108,8 @@ class OpenpiPolicyServer:
             return
         except SageError as error:
             reason = str(error)
-        except Terminated:
-            raise
-        except PLUGIN_ERRORS as error:  # around a policy: logged and sent
+        except BaseException as error:  # around a policy: logged and sent
+            pass_on(error)
             reason = f"{type(error).__name__}: {error}"
             log.warning("the policy failed", error=reason)
         try:

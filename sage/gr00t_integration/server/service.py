@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from sage.errors import PLUGIN_ERRORS, SageError, Terminated
+from sage.errors import SageError, pass_on
 from sage.gr00t_integration.dialects import Dialect
 from sage.gr00t_integration.embodiment import Embodiment
 from sage.gr00t_integration.observation import check_actions, check_observation
@@ -52,9 +52,8 @@ class PolicyService:
             return reply
         except SageError as error:
             reason = str(error)
-        except Terminated:
-            raise
-        except PLUGIN_ERRORS as error:  # around a policy: counted, logged and sent
+        except BaseException as error:  # around a policy: counted, logged and sent
+            pass_on(error)
             reason = f"{type(error).__name__}: {error}"
             log.warning("the policy failed", error=reason)
         self.num_refused += 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS
+from sage.errors import pass_on
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.row import Row
 from sage.hrm_core.solving.rules import Verifier
@@ -47,7 +47,8 @@ class Judging:
         """Around the task's code for one puzzle."""
         try:
             yield
-        except PLUGIN_ERRORS as error:
+        except BaseException as error:  # around a plug-in
+            pass_on(error)
             if not self._holds_faults:
                 raise
             job.fail(error)
@@ -61,7 +62,8 @@ class Judging:
             return is_verified
         try:
             accepted = _accepted(self._verifier, [places[index] for index in tries])
-        except PLUGIN_ERRORS:
+        except BaseException as error:  # around a plug-in
+            pass_on(error)
             if not self._holds_faults:
                 raise
             accepted = [self._accepted_alone(self._verifier, places[index]) for index in tries]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS, InputError, SageError
+from sage.errors import InputError, SageError, pass_on
 from sage.hrm_core.solving.engine import Engine, SegmentModel
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.rules import Verifier
@@ -173,7 +173,8 @@ class SolvingService:
             while self._admit():
                 settled = self._engine.step()
                 self._deliver(settled)
-        except PLUGIN_ERRORS as error:  # the top of a worker: every waiting future raises it
+        except BaseException as error:  # the top of a worker: every waiting future raises it
+            pass_on(error)
             fault = error if isinstance(error, Exception) else TaskFailed.of(error)
         with self._changed:
             self._is_closed = True
@@ -236,7 +237,8 @@ class SolvingService:
             return
         except InputError as wrong:
             error = wrong
-        except PLUGIN_ERRORS as fault:
+        except BaseException as fault:  # around a plug-in
+            pass_on(fault)
             self._num_failed += 1
             error = TaskFailed.of(fault)
         if future.set_running_or_notify_cancel():

@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from sage.errors import PLUGIN_ERRORS, InputError, SageError, Terminated
+from sage.errors import InputError, SageError, pass_on
 from sage.hrm_core.tasks.contract import Task
 from sage.hrm_core.tasks.options import checked_options
 
@@ -80,9 +80,8 @@ def task_kind(name: str) -> TaskKind:
         raise InputError(
             f"task {name!r}: {known[name]} cannot be imported: {error}: reinstall the package it is from"
         ) from error
-    except Terminated:
-        raise
-    except PLUGIN_ERRORS as error:  # around a plug-in, whose module may do anything when it is imported
+    except BaseException as error:  # around a plug-in, whose module may do anything when it is imported
+        pass_on(error)
         text = " ".join(str(error).split())
         raise InputError(
             f"task {name!r}: {known[name]} raises {type(error).__name__} when it is imported: {text}: correct"

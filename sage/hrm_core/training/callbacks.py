@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from sage.errors import pass_on
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.training.learner import StepFacts
 
@@ -58,7 +59,8 @@ class CallbackList:
 def _has_succeeded(call: Callable[[Callback], None], callback: Callback) -> bool:
     try:
         call(callback)
-    except Exception as error:  # a callback may be a plug-in
+    except BaseException as error:  # a callback may be a plug-in
+        pass_on(error)
         log.warning(
             "training callback failed and is no longer called",
             callback=type(callback).__name__,

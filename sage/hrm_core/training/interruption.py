@@ -14,11 +14,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from sage.errors import Interrupted
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(BaseException):
-    """A signal arrived inside `Interruption.raising`. A BaseException, as KeyboardInterrupt is."""
 
 
 class Interruption:

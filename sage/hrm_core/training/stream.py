@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import InputError, pass_on
 from sage.hrm_core.tasks.contract import Examples, Task, check_examples
 from sage.hrm_core.training.errors import LoaderError
 
@@ -152,7 +152,8 @@ def check_rows(task: Task, seed: int) -> None:
         num = len(rows)
         if num == 1:
             check_examples(rows, task.spec)
-    except Exception as error:  # a task may be a plug-in
+    except BaseException as error:  # a task may be a plug-in
+        pass_on(error)
         raise LoaderError(f"task {task.spec.name} failed to draw training rows: {error}") from error
     if num != 1:
         raise LoaderError(f"task {task.spec.name}: {num} rows instead of 1: it has no training rows")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
+from sage.errors import Interrupted, pass_on
 from sage.hrm_core.evaluation.evaluate import check_held_out, evaluate
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
@@ -25,7 +26,7 @@ from sage.hrm_core.training.compiling import compile_blocks, uncompiled
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.epoch import examples_per_epoch
 from sage.hrm_core.training.errors import LoaderError, ResumeError, TrainingDiverged
-from sage.hrm_core.training.interruption import Interrupted, Interruption
+from sage.hrm_core.training.interruption import Interruption
 from sage.hrm_core.training.learner import Learner, check_fit
 from sage.hrm_core.training.resuming import check_resumable, restore, snapshot
 from sage.hrm_core.training.stopping import StopRule
@@ -314,7 +315,8 @@ class Trainer:
         except Interrupted:
             run.is_cut = True
             return None
-        except Exception:  # of the task, which may be a plug-in
+        except BaseException as error:  # of the task, which may be a plug-in
+            pass_on(error)
             self._save_before_error(run)
             raise
 

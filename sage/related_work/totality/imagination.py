@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import ValidationError
 
+from sage.errors import pass_on
 from sage.hrm_core.solving.solutions import Outcome
 from sage.related_work.totality.content import MAX_ENTITIES, MAX_LINKS, Canvas, Link, Provenance, Scheme
 from sage.related_work.totality.errors import Conflict
@@ -150,7 +151,8 @@ class Imagination:
             result = operation.apply(material, call.params)
         except (NotApplicable, ValidationError):
             raise
-        except Exception as error:  # around a plug-in
+        except BaseException as error:  # around a plug-in
+            pass_on(error)
             raise Conflict(
                 f"op {operation.name} failed: {type(error).__name__}: {error}: correct the operation"
             ) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import InputError, pass_on
 from sage.related_work.totality.content import Binding, Link, Scheme, Slot
 from sage.related_work.totality.mood import Mood
 
@@ -133,7 +133,8 @@ class OperationRegistry:
         for point in entry_points(group=ENTRY_POINTS):
             try:
                 operation = point.load()
-            except Exception as error:  # around a plug-in
+            except BaseException as error:  # around a plug-in
+                pass_on(error)
                 raise InputError(
                     f"operation {point.name}: {point.value} cannot be imported: {error}: reinstall it"
                 ) from error

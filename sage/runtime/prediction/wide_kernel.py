@@ -78,11 +78,13 @@ def propose(predicted, residual_square, most, proposal):
 
 @kernel
 def step(
-    channels, target, predicted, direction, power, doubt, most, num_learned, num_targets, weights, covariance
-):
+    channels, target, predicted, direction, power, doubt, most_variance, most, num_learned, num_targets,
+    weights, covariance,
+):  # fmt: skip
     """One step of recursive least squares: weights (F, C) of `channels`, covariance (F, F).
 
     target, predicted: (k,).  direction: (F,) covariance times features.  power: features times direction.
+    doubt: what returns to each variance below most_variance.
     """
     num_learned[0] += 1.0
     gained = np.empty(len(channels))
@@ -96,4 +98,5 @@ def step(
             weights[feature, channel] += direction[feature] * gained[row]
         for other in range(len(direction)):
             covariance[feature, other] -= direction[feature] * shrunk[other]
-        covariance[feature, feature] += doubt
+        if covariance[feature, feature] < most_variance:
+            covariance[feature, feature] += doubt

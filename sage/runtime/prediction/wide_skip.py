@@ -20,6 +20,10 @@ MAX_DEVIATIONS = 6.0  # bound of features and targets
 MAX_FEATURES = 192  # more features are mixed down: the cost of a reading is quadratic
 MAX_CATCH_UP = 8.0
 DRIFT = 1e-5  # share of the prior variance that returns each reading: a memory of about 7,000
+#: Of a coefficient's variance, in prior variances. Nothing is learned along a direction in which the features
+#: do not move, and its variance would grow without end: after a week at rest the first readings that move
+#: would decide the weights (estimator windup; Åström and Wittenmark, Adaptive Control, 1995, section 11.5).
+MAX_VARIANCE = 2.0
 SCALE_READINGS = 2000.0  # memory of the scales
 MIXING_SEED = 20261
 STATE_NAMES = (
@@ -60,6 +64,7 @@ class WideSkip:
         self._gate = OnlineGate(size, is_compiled=is_compiled)
         self._covariance = np.eye(2 * num + 1) / prior_readings
         self._doubt = DRIFT / prior_readings
+        self._most_variance = MAX_VARIANCE / prior_readings
         self._weights = np.zeros((2 * num + 1, size))
         self._features = np.zeros(2 * num + 1)
         self._proposal = np.zeros(size)
@@ -129,7 +134,7 @@ class WideSkip:
         none, nothing = np.zeros(0, dtype=np.intp), np.zeros(0)
         weights = self._weights
         wide_kernel.step(
-            none, nothing, nothing, nothing, 0.0, self._doubt, MAX_CATCH_UP,
+            none, nothing, nothing, nothing, 0.0, self._doubt, self._most_variance, MAX_CATCH_UP,
             np.zeros(1), nothing, weights[:0].copy(), self._covariance[:0].copy(),
         )  # fmt: skip
         self._prepare(none, nothing, nothing)
@@ -162,8 +167,8 @@ class WideSkip:
         if self._kernel is not None:
             predicted = x.dot(self._weights[:, channels])
             self._kernel.step(
-                channels, target, predicted, direction, power, self._doubt, MAX_CATCH_UP,
-                self._num_learned, self._num_targets, self._weights, self._covariance,
+                channels, target, predicted, direction, power, self._doubt, self._most_variance,
+                MAX_CATCH_UP, self._num_learned, self._num_targets, self._weights, self._covariance,
             )  # fmt: skip
             return
         self._num_learned += 1.0
@@ -173,7 +178,8 @@ class WideSkip:
         error = target - x.dot(self._weights[:, channels])
         self._weights[:, channels] += np.outer(direction, error * catch_up / (1.0 + catch_up * power))
         self._covariance -= np.outer(direction, direction / (1.0 + power))
-        self._covariance.flat[:: len(x) + 1] += self._doubt
+        diagonal = self._covariance.flat[:: len(x) + 1]
+        self._covariance.flat[:: len(x) + 1] += np.where(diagonal < self._most_variance, self._doubt, 0.0)
 
     def state(self) -> dict[str, np.ndarray]:
         own = {name: getattr(self, f"_{name}").copy() for name in STATE_NAMES}

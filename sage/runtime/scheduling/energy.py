@@ -53,9 +53,14 @@ class Energy:
         return True
 
     def charge_always(self, purpose: str, num: float = 1) -> None:
-        """As `charge`; the reserve pays what is not available, and what it lacks stays unpaid."""
-        if not self.charge(purpose, num):
-            self._charged += self.ledger.draw_reserve(round(self._costs[purpose] * num))
+        """What is available is charged; the reserve pays the rest, and what it lacks stays unpaid."""
+        if self.is_enabled:
+            amount = round(self._costs[purpose] * num)
+            paid = min(amount, self.ledger.available)
+            allocation = self.ledger.allocate(purpose, paid)
+            assert allocation is not None, "no more than is available"
+            self.ledger.commit(allocation)
+            self._charged += paid + self.ledger.draw_reserve(amount - paid)
 
     def set_aside(self, purpose: str, num: int) -> Allocation | None:
         """Allocate for later; `spend` ends it. None where it is not available. With energy disabled it is of

@@ -31,6 +31,8 @@ from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.reasoner import Reasoner
 
 Emit = Callable[[str, str], None]
+#: While a guard holds the loop its event is repeated, with the figures of now: a log is read from its end.
+GUARD_EVERY_NS = 3_600_000_000_000
 
 
 class BetweenTicks:
@@ -80,7 +82,9 @@ class BetweenTicks:
         self.crisis = CrisisWatch(config.max_resident_bytes)
         # On a manual clock the machine of the moment must not change a run that repeats.
         self._guards = None if isinstance(clock, ManualClock) else Guards(config.guards, directory)
-        self._is_held = False
+        #: Why the loop has to be in CRISIS, "" where it has not: a person's stop, or guards of the machine.
+        self.held = ""
+        self._guard_due_ns = 0
         self._num_usual_ticks = 0
         self._alarm = NightAlarm(now_ns)
         self.weights_version = 0
@@ -149,9 +153,11 @@ class BetweenTicks:
             self._emit("alarm", alarm)
         guarded = "" if self._guards is None else self._guards.check(now_ns)
         held = "; ".join(filter(None, (self._stopped(), guarded)))
-        if bool(held) != self._is_held:
-            self._is_held = bool(held)
+        has_changed, self.held = bool(held) != bool(self.held), held
+        if has_changed or (held and now_ns >= self._guard_due_ns):
+            self._guard_due_ns = now_ns + GUARD_EVERY_NS
             self._emit("guard", held or "over")
+        if has_changed:
             self._cancel_nights(f"crisis: {held}")
         return held
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from operator import index
 from typing import Protocol
 
+from sage.errors import pass_on
 from sage.runtime.scheduling.skips import BUDGET, NOT_DUE, WORDS
 from sage.runtime.scheduling.work_facts import WorkFacts
 from sage.runtime.solving.schedule import LEAST_RISE, Claim
@@ -99,7 +100,8 @@ class WorkPlace:
         if not self.has_failed:
             try:
                 self._look()
-            except Exception as error:  # around a plug-in
+            except BaseException as error:  # around a plug-in
+                pass_on(error)
                 self._fail(error)
 
     def _look(self) -> None:
@@ -132,7 +134,8 @@ class WorkPlace:
             piece = self.work.work(most)
             num_spent, num_made, outcome = index(piece.num_segments), index(piece.num_made), piece.outcome
             self._look()
-        except Exception as error:  # around a plug-in
+        except BaseException as error:  # around a plug-in
+            pass_on(error)
             self._fail(error)
             return 0
         if num_spent <= 0:
@@ -153,7 +156,7 @@ class WorkPlace:
             self.facts = replace(self.facts, skipped=word or WORDS[BUDGET])
         return self.facts
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self.has_failed = True
         self._num_next = 0
         name = self.facts.name

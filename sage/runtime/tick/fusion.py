@@ -7,15 +7,16 @@ from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sage.runtime.channels.layout import Layout
 from sage.runtime.channels.maps import Vector
 from sage.runtime.config import TrustConfig
+from sage.runtime.prediction.far import MAX_VALUE, FarReadings
 from sage.runtime.prediction.gate import OnlineGate
-from sage.runtime.prediction.predictor import CLIP, Predictor, ScoredListener, Scores
+from sage.runtime.prediction.predictor import CLIP, Predictor, Raw, ScoredListener, Scores
 from sage.runtime.prediction.substitute import Substitutes
 from sage.runtime.tick.reasoner import Percept
 from sage.runtime.tick.senses import Gathered
@@ -32,10 +33,10 @@ FIRST_FREEZE_TICK = 16
 class Fused:
     """One tick's observations.
 
-    met: (N,) bool, attended, fresh and finite.  percept: for the model.  estimate: (C,) each channel from the
-    other sources.  is_judged: (N,) bool, the estimate is defined.  is_new_scale: the standardisation changed,
-    so that no window spans this tick.  own_doubt: (N,) as in Evidence.
-     readings: (C,) as percept.values, of the readings themselves, also where they are replaced.  is_frozen:
+    met: (N,) bool, attended, fresh and within MAX_VALUE.  percept: for the model.  estimate: (C,) each
+    channel from the other sources.  is_judged: (N,) bool, the estimate is defined.  is_new_scale: the
+    standardisation changed, so that no window spans this tick.  own_doubt: (N,) as in Evidence.
+    readings: (C,) as percept.values, of the readings themselves, also where they are replaced.  is_frozen:
     (N,) bool, the reading is replaced and not learned from.
     """
 
@@ -81,6 +82,8 @@ class Fusion:
         trust = trust or TrustConfig()
         is_replacing = trust.enabled and trust.replaces
         self.substitutes = Substitutes(layout.offsets, layout.is_replaceable & is_replacing)
+        self._far = FarReadings(layout)
+        self._is_far = np.zeros(layout.num_sources, dtype=bool)
         self.level_gate = OnlineGate(layout.num_channels)
         self._values = np.zeros(layout.num_channels)
         self._offsets: list[int] = layout.offsets.tolist()
@@ -114,9 +117,10 @@ class Fusion:
             self.ties.update(learned & others.is_defined, z * std + mean, estimate, scene.trust)
             self.cross.update(z, scene.trust, present & ~is_frozen)
         self.substitutes.compare(met, estimate, others.is_defined)
+        if np.count_nonzero(self._is_far) or self.substitutes.is_active:
+            readings = self._readings(z)
         if self.substitutes.is_active:
             own_doubt = np.fmax(own_doubt, self.substitutes.doubt)
-            readings = self._readings(z)
             self.predictor.hold(is_frozen[self.layout.source_of_channel], self.substitutes.believed)
         percept = Percept(
             values=z,
@@ -172,17 +176,27 @@ class Fusion:
         bool, the sources learned from.
         """
         predictor, moments = self.predictor, self.predictor.scale.arrays[:3]
-        believed = self.substitutes.read(met, self._values, captured_ns, predictor.prediction, moments)
-        raw = self.substitutes.raw(met, self._values, predictor.last)
-        if raw is None:
+        self._is_far = self._far.find(met, self._values, moments)
+        near = met & ~self._is_far
+        believed = self.substitutes.read(near, self._values, captured_ns, predictor.prediction, moments)
+        if not self.substitutes.is_active:
             predictor.release()
-            return predictor.meet(met, believed, captured_ns), met
-        learned = met & ~self.substitutes.is_frozen
-        return predictor.meet(learned, believed, captured_ns, raw), learned
+        learned = near & ~self.substitutes.is_frozen
+        return predictor.meet(learned, believed, captured_ns, self._raw(met)), learned
+
+    def _raw(self, met: np.ndarray) -> Raw | None:
+        """The readings of a tick in which some are far, or replaced; None in others."""
+        raw = self.substitutes.raw(met, self._values, self.predictor.last)
+        if not np.count_nonzero(self._is_far):
+            return raw
+        far, values, last = self._is_far, self._values, self.predictor.last
+        if raw is None:
+            return Raw(fresh=met, is_replaced=far, is_repeat=np.zeros_like(far), values=values, before=last)
+        return replace(raw, is_replaced=raw.is_replaced | far, is_repeat=raw.is_repeat & ~far)
 
     def _readings(self, z: np.ndarray) -> np.ndarray:
-        """(C,) z with the readings themselves where they are replaced."""
-        is_replaced = (self.substitutes.kind != 0)[self.layout.source_of_channel]
+        """(C,) z with the readings themselves where they are replaced, or far."""
+        is_replaced = ((self.substitutes.kind != 0) | self._is_far)[self.layout.source_of_channel]
         own = (self._values - self.predictor.frozen_mean) / self.predictor.frozen_std
         return np.where(is_replaced, np.clip(own, -CLIP, CLIP), z)
 
@@ -197,7 +211,7 @@ class Fusion:
             if array is not None:
                 own = slice(self._offsets[source], self._offsets[source + 1])
                 self._values[own] = self.layout.maps[source](array)
-        is_finite = np.isfinite(self._values)
+        is_finite = np.abs(self._values) <= MAX_VALUE
         if np.count_nonzero(is_finite) < len(is_finite):
             is_invalid = self.layout.per_source(~is_finite) > 0
             self.num_invalid += is_invalid

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import InputError, pass_on
 from sage.runtime.report import ActionFacts
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.policy import Situation
@@ -48,7 +48,8 @@ class Relays:
             if is_break:
                 relay.discard(situation.now_ns)
             values = _next_values(relay, situation.now_ns)
-        except Exception as error:  # around a plug-in
+        except BaseException as error:  # around a plug-in
+            pass_on(error)
             gate.rest(name)
             return self._fault(name, error)
         if values is None:
@@ -59,12 +60,13 @@ class Relays:
         if fact.decision in BREAKS:
             try:
                 relay.discard(situation.now_ns)
-            except Exception as error:  # around a plug-in; the effector is held
+            except BaseException as error:  # around a plug-in; the effector is held
+                pass_on(error)
                 return self._fault(name, error)
         self._failed.pop(name, None)
         return fact
 
-    def _fault(self, name: str, error: Exception) -> ActionFacts:
+    def _fault(self, name: str, error: BaseException) -> ActionFacts:
         """An event where the kind of error is new: a text may have a time or a count."""
         kind = type(error).__name__
         reason = f"no action: {kind}: {error}"

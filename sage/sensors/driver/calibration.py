@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS
+from sage.errors import pass_on
 from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
 
 Calibration = Mapping[str, float | Sequence[float]]
@@ -120,7 +120,8 @@ class CalibratingSensor:
         if self._kept is not None:
             try:
                 self._calibrated.restore(self._kept)
-            except PLUGIN_ERRORS as error:  # around a plug-in: it opens without a calibration
+            except BaseException as error:  # around a plug-in: it opens without a calibration
+                pass_on(error)
                 self._folder.refuse(self.spec, error)
                 self._kept = None
         self._sensor.open()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS
+from sage.errors import pass_on
 from sage.mailbox.clock import Clock
 from sage.mailbox.record import DEMOTED, MAX_SAMPLE, NOT_FINITE, SUMMARY, point_to, summarize
 from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
@@ -116,7 +116,8 @@ class Delivery:
             reading = sensor.read_into(array)
         except SensorError:
             raise
-        except PLUGIN_ERRORS as error:  # a plug-in may raise anything: counted and shown by the driver
+        except BaseException as error:  # a plug-in may raise anything: counted and shown by the driver
+            pass_on(error)
             raise SensorError(f"{self._spec.name}: {type(error).__name__}: {error}") from error
         if reading is None:
             return None

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS
+from sage.errors import pass_on
 from sage.mailbox.clock import Clock
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
 from sage.sensors.driver.limiter import ActionLimiter
@@ -64,7 +64,8 @@ class Call:
     def run(self) -> None:
         try:
             self.result = self._function()
-        except PLUGIN_ERRORS as error:  # around a plug-in: raised again where the call is waited for
+        except BaseException as error:  # around a plug-in: raised again where the call is waited for
+            pass_on(error)
             self.error = error
         self._ended_ns = self._clock.now_ns()
         self._has_ended.set()

@@ -11,7 +11,7 @@ from collections import deque
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS
+from sage.errors import pass_on
 from sage.sensors.contract import Action, EffectorSpec, SensorError
 from sage.sensors.limits import MAX_SLEW_SECS, EffectorLimits
 
@@ -89,7 +89,8 @@ class ActionLimiter:
         name = self._spec.name
         try:
             permitted = np.asarray(self._limits.permit(values.copy()), dtype=np.float64)
-        except PLUGIN_ERRORS as error:  # around a plug-in
+        except BaseException as error:  # around a plug-in
+            pass_on(error)
             raise SensorError(f"{name}: the workspace: {type(error).__name__}: {error}") from error
         if permitted.shape != values.shape or not np.isfinite(permitted).all():
             raise SensorError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from sage.errors import PLUGIN_ERRORS, DataError, InputError
+from sage.errors import DataError, InputError, pass_on
 from sage.sensors.contract import Sensor, SensorError, SourceExhausted
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.ledger import FLOOD_FACTOR, Ledger
@@ -99,7 +99,8 @@ class InlineEngine:
             self._sensor.open()
         except (SensorError, InputError, DataError):
             raise
-        except PLUGIN_ERRORS as error:  # around a plug-in: counted and shown by the driver
+        except BaseException as error:  # around a plug-in: counted and shown by the driver
+            pass_on(error)
             raise SensorError(f"open: {type(error).__name__}: {error}") from error
         self.is_open = True
 
@@ -112,7 +113,8 @@ class InlineEngine:
                     return
         except (SourceExhausted, SensorError, InputError, DataError):
             raise
-        except PLUGIN_ERRORS as error:  # as on a thread: the driver counts and shows what stops it
+        except BaseException as error:  # as on a thread: the driver counts and shows what stops it
+            pass_on(error)
             raise SensorError(f"{type(error).__name__}: {error}") from error
 
     def stop(self) -> Ending | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from sage.errors import PLUGIN_ERRORS, DataError, InputError
+from sage.errors import DataError, InputError, pass_on
 from sage.sensors.contract import Sensor, SourceExhausted
 from sage.sensors.driver.delivery import Delivery
 from sage.sensors.driver.ledger import Verdict
@@ -96,7 +96,8 @@ class SensorWorker:
                     self._wake.clear()
         except SourceExhausted:
             self.is_exhausted = True
-        except PLUGIN_ERRORS as error:  # the top of a worker: counted and shown by the driver
+        except BaseException as error:  # the top of a worker: counted and shown by the driver
+            pass_on(error)
             self.error = error
         finally:
             self._end()
@@ -123,6 +124,7 @@ def close_quietly(sensor: Sensor) -> BaseException | None:
     """Around a plug-in: returns what its close raised."""
     try:
         sensor.close()
-    except PLUGIN_ERRORS as error:
+    except BaseException as error:
+        pass_on(error)
         return error
     return None

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from sage.errors import InputError
+from sage.errors import InputError, pass_on
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
 from sage.sensors.environments.gymnasium_spaces import action_control, observation_parts
 from sage.sensors.environments.stepped import Control, Step, SteppedConfig, SteppedEnvironment, View
@@ -109,12 +109,13 @@ class GymnasiumWorld:
                 return gymnasium.make(self._config.id, disable_env_checker=True, **self._config.kwargs)
         except gymnasium.error.DependencyNotInstalled as error:
             raise SensorUnavailable(f"{name}: {self._config.id}: {_one_line(error)}") from None
-        except Exception as error:  # around a plug-in: an unknown id, wrong kwargs, or its own check
+        except BaseException as error:  # around a plug-in: an unknown id, wrong kwargs, or its own check
+            pass_on(error)
             raise InputError(
                 f"{name}: {self._config.id} with kwargs {self._config.kwargs} cannot be made:"
                 f" {_one_line(error)}"
             ) from error
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())

@@ -16,7 +16,7 @@ from numbers import Real
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS, SageError
+from sage.errors import SageError, pass_on
 from sage.mailbox.clock import Clock
 from sage.sensors.language.budget import Budget
 from sage.sensors.language.model import AskFailed, Embedder, LanguageModel, ModelReply
@@ -207,7 +207,8 @@ class _Call:
     def _run(self) -> None:
         try:
             self._ask(self)
-        except PLUGIN_ERRORS as error:  # around a backend: counted and shown by the asker
+        except BaseException as error:  # around a backend: counted and shown by the asker
+            pass_on(error)
             self.error = error
         self.is_done = True
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS, SageError
+from sage.errors import SageError, pass_on
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import ITEM_BYTES
 from sage.sensors.contract import Reading, Sensor, SourceExhausted
@@ -64,7 +64,8 @@ def run_check(name: str, check: Callable[[], str], *, timeout_secs: float) -> Ch
             results.append(CheckResult(name=name, is_ok=True, detail=check()))
         except CheckFailed as failure:
             results.append(CheckResult(name=name, is_ok=False, detail=str(failure)))
-        except PLUGIN_ERRORS as error:  # around a plug-in: shown as the check's result
+        except BaseException as error:  # around a plug-in: shown as the check's result
+            pass_on(error)
             results.append(CheckResult(name=name, is_ok=False, detail=describe_error(error)))
 
     thread = threading.Thread(target=work, name=f"check-{name}", daemon=True)

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS
+from sage.errors import pass_on
 from sage.mailbox.clock import Clock
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Modality, Sensor, SensorError, SensorSpec
@@ -239,7 +239,8 @@ def it_opens_again_after_close(bench: Bench) -> str:
     sensor.close()
     try:
         sensor.open()
-    except PLUGIN_ERRORS as error:
+    except BaseException as error:
+        pass_on(error)
         raise CheckFailed(
             f"it does not open again after close(): {describe_error(error)}; keep the sensor as it was before"
             " the first open()"

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from sage.errors import PLUGIN_ERRORS
+from sage.errors import pass_on
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
 from sage.sensors.driver.worker import close_quietly
@@ -120,7 +120,8 @@ def _loaded(group: Group, kind: str) -> Any:
         )
     try:
         return found[0].load()
-    except PLUGIN_ERRORS as error:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         raise CheckFailed(
             f"{kind}: importing {found[0].value} raised {describe_error(error)}: a plug-in's module touches"
             " no device when it is imported, and has its dependencies in pyproject.toml"
@@ -152,5 +153,6 @@ def _open_once(device: Any) -> None:
         device.open()
     except SensorUnavailable:
         raise
-    except PLUGIN_ERRORS:  # around a plug-in
+    except BaseException as error:  # around a plug-in
+        pass_on(error)
         return

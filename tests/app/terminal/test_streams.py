@@ -83,3 +83,22 @@ def test_writes_to_a_terminal_that_is_gone_do_not_raise() -> None:
         os.close(master)
         command.communicate(timeout=60)
     assert command.returncode == 7
+
+
+_LIBRARY = """
+import ctypes, os, subprocess, sys
+from sage.app.terminal.streams import printing_to_stderr
+print("before")
+with printing_to_stderr():
+    print("python")
+    os.write(1, b"descriptor\\n")
+    ctypes.CDLL(None).puts(b"library")
+    subprocess.run(["echo", "process"])
+print("after")
+"""
+
+
+def test_what_libraries_and_processes_of_a_plug_in_print_is_not_in_the_output() -> None:
+    done = subprocess.run([sys.executable, "-c", _LIBRARY], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["before", "after"]
+    assert sorted(done.stderr.split()) == ["descriptor", "library", "process", "python"]

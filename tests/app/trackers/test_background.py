@@ -11,21 +11,21 @@ from sage.app.trackers.background import MAX_ERRORS, BackgroundSink
 
 
 class Sink:
-    """Records; waits for `gate` before each record; raises while `is_failing`."""
+    """Records; waits for `gate` before each record; raises `fault`."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.has_begun = threading.Event()
-        self.is_failing = False
+        self.fault: BaseException | None = None
         self.got: list[int] = []
         self.is_closed = False
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         self.has_begun.set()
         assert self.gate.wait(30)
-        if self.is_failing:
-            raise OSError("no route to the host")
+        if self.fault is not None:
+            raise self.fault
         self.got.append(step)
 
     def close(self) -> None:
@@ -73,25 +73,32 @@ def test_closing_does_not_wait_for_a_sink_that_hangs() -> None:
 
 def test_an_error_is_counted_and_a_sink_that_recovers_goes_on() -> None:
     sink = Sink()
-    sink.is_failing = True
+    sink.fault = OSError("no route to the host")
     background = BackgroundSink("test", lambda: sink)
     background.log(0, {})
     while not background.statistics().num_errors:
         assert sink.has_begun.wait(30)
     assert "no route to the host" in background.notices()[0]
-    sink.is_failing = False
+    sink.fault = None
     background.log(1, {})
     background.close()
     assert sink.got == [1]
     assert background.statistics().num_dropped == 1
 
 
+class PanicException(BaseException):
+    """As PyO3 raises for a panic in an extension module: no Exception."""
+
+
+@pytest.mark.parametrize("kind", [OSError, PanicException])
 @pytest.mark.parametrize("fails_at", ["open", "log"])
-def test_a_sink_that_only_fails_is_given_up_and_all_is_counted(fails_at: str) -> None:
+def test_a_sink_that_only_fails_is_given_up_and_all_is_counted(
+    fails_at: str, kind: type[BaseException]
+) -> None:
     def make() -> Sink:
         if fails_at == "open":
-            raise OSError("no network")
-        sink.is_failing = True
+            raise kind("no network")
+        sink.fault = kind("no route to the host")
         return sink
 
     sink = Sink()
@@ -102,4 +109,4 @@ def test_a_sink_that_only_fails_is_given_up_and_all_is_counted(fails_at: str) ->
     found = background.statistics()
     assert (found.num_logged, found.num_queued) == (0, 0)
     assert found.num_dropped == MAX_ERRORS + 4
-    assert found.problem.startswith("OSError: no ")
+    assert found.problem.startswith(f"{kind.__name__}: no ")

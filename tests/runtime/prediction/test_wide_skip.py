@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sage.runtime.prediction import wide_skip
 from sage.runtime.prediction.wide_skip import MAX_FEATURES, WideSkip
 
 
@@ -91,3 +92,20 @@ def test_a_loaded_state_continues_identically() -> None:
 def test_a_state_of_other_sources_raises() -> None:
     with pytest.raises(ValueError, match="covariance"):
         WideSkip(np.ones(3, dtype=bool)).load_state(WideSkip(np.ones(2, dtype=bool)).state())
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_the_variance_of_what_does_not_move_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, is_compiled: bool
+) -> None:
+    """With a drift 1,000 times the usual, 2,000 readings at rest are as two million."""
+    monkeypatch.setattr(wide_skip, "DRIFT", 1000 * wide_skip.DRIFT)
+    wide = WideSkip(np.ones(3, dtype=bool), is_compiled=is_compiled)
+    given = np.random.default_rng(0).normal(0, 1, (2000, 3))
+    for change in given:
+        wide.learn(np.arange(3), change, change)
+        wide.look(np.array([change[0], 0.0, 0.0]), np.full(3, 0.5))
+    covariance = wide.state()["covariance"]
+    assert covariance.diagonal().max() <= 1.01 * wide_skip.MAX_VARIANCE / wide_skip.PRIOR_READINGS
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert np.abs(covariance - covariance.T).max() < 1e-12

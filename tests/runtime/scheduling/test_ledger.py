@@ -107,6 +107,18 @@ def test_energy_is_charged_recharged_and_limits_what_is_affordable():
     assert resumed.ledger.available == MICRO
 
 
+def test_the_reserve_pays_only_what_is_not_available():
+    costs = EnergyCosts(segment=5.0)
+    energy = Energy(EnergyConfig(enabled=True, supply=10, reserve=0.2, costs=costs), 0)
+    assert energy.charge("segment")  # 3 of 8 are left
+    energy.charge_always("segment")
+    facts = energy.facts()
+    assert (facts.available, facts.reserve, facts.charged) == (0, 0, 10 * MICRO)
+    again = Energy(EnergyConfig(enabled=True, supply=10, reserve=0.2, costs=EnergyCosts(segment=9.0)), 0)
+    again.charge_always("segment")
+    assert (again.ledger.available, again.ledger.reserve) == (0, MICRO)
+
+
 def test_disabled_energy_limits_and_reports_nothing():
     energy = Energy(EnergyConfig(), 0)
     assert energy.affordable("segment", 10**9) == 10**9

@@ -162,3 +162,23 @@ def test_a_night_that_is_not_affordable_is_skipped_and_one_in_progress_is_set_as
     loop.between_ticks._emit = lambda kind, message: events.append((kind, message))
     loop.run(num_ticks=2)
     assert ("sleep", "skipped: energy: too little for 40 steps") in events
+
+
+def test_the_event_of_a_guard_is_repeated_each_hour_and_ends(loop, monkeypatch: pytest.MonkeyPatch):
+    between, events = loop.between_ticks, []
+    reason = {"now": "free disk: 900 bytes, at least 1,000 bytes wanted"}
+    monkeypatch.setattr(between, "_emit", lambda kind, message: events.append((kind, message)))
+    monkeypatch.setattr(between, "_stopped", lambda: reason["now"])
+    hour_ns = 3600 * 10**9
+    for now_ns in (hour_ns, hour_ns + 1, 2 * hour_ns - 1):
+        between._watch(now_ns)
+    assert events == [("guard", reason["now"])]
+    reason["now"] = "free disk: 700 bytes, at least 1,000 bytes wanted"
+    between._watch(2 * hour_ns)
+    assert events[1:] == [("guard", reason["now"])]
+    assert between.held == reason["now"]
+    reason["now"] = ""
+    for now_ns in (3 * hour_ns, 9 * hour_ns):
+        between._watch(now_ns)
+    assert events[2:] == [("guard", "over")]
+    assert between.held == ""

@@ -47,6 +47,14 @@ def raising() -> Any:
     raise KeyError("no chunk")
 
 
+class PanicException(BaseException):
+    """As PyO3 raises for a panic in an extension module: no Exception."""
+
+
+def panicking() -> Any:
+    raise PanicException("index out of bounds")
+
+
 @pytest.mark.parametrize(
     ("wrong", "shown"),
     [
@@ -54,6 +62,7 @@ def raising() -> Any:
         (lambda: np.zeros(2, dtype=np.float32), "(2,)"),
         (lambda: [0.5], "ndarray"),
         (raising, "no chunk"),
+        (panicking, "PanicException: index out of bounds"),
     ],
 )
 def test_a_wrong_action_is_a_fault_of_its_relay_and_the_device_is_held(

@@ -94,19 +94,24 @@ def test_every_call_is_on_one_other_thread(device: Device, clock: ManualClock) -
     assert threading.get_ident() not in device.threads
 
 
+class PanicException(BaseException):
+    """As PyO3 raises for a panic in an extension module: no Exception."""
+
+
+@pytest.mark.parametrize("kind", [SystemExit, PanicException])
 @pytest.mark.parametrize("is_inline", [True, False])
-def test_a_device_that_calls_exit_is_a_fault_and_acts_again_after_it(
-    device: Device, clock: ManualClock, is_inline: bool
+def test_a_device_that_calls_exit_or_panics_is_a_fault_and_acts_again_after_it(
+    device: Device, clock: ManualClock, is_inline: bool, kind: type[BaseException]
 ) -> None:
     driver = driven(device, clock, is_inline=is_inline)
-    device.faults["apply"] = SystemExit("no motor")
-    with pytest.raises(SensorError, match="apply: SystemExit: no motor"):
+    device.faults["apply"] = kind("no motor")
+    with pytest.raises(SensorError, match=f"apply: {kind.__name__}: no motor"):
         act(driver, clock)
     device.faults.clear()
     clock.advance(round(BACKOFF_SECS * 1e9))
     assert act(driver, clock).values.tolist() == [0.5]
-    device.faults["close"] = SystemExit("no motor")
-    with pytest.raises(SensorError, match="close: SystemExit: no motor"):
+    device.faults["close"] = kind("no motor")
+    with pytest.raises(SensorError, match=f"close: {kind.__name__}: no motor"):
         driver.close()
 
 

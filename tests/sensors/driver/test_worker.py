@@ -63,15 +63,20 @@ def test_an_error_on_a_thread_is_shown(new_rig: Callable[..., Any], clock: Manua
     assert "ZeroDivisionError: in the driver's own code" in rig.driver.statistics().last_error
 
 
+class PanicException(BaseException):
+    """As PyO3 raises for a panic in an extension module: no Exception."""
+
+
+@pytest.mark.parametrize("kind", [SystemExit, PanicException])
 @pytest.mark.parametrize("is_bounded", [True, False])
-def test_a_device_that_calls_exit_is_a_fault_and_ends_nothing(
-    new_rig: Callable[..., Any], clock: ManualClock, is_bounded: bool
+def test_a_device_that_calls_exit_or_panics_is_a_fault_and_ends_nothing(
+    new_rig: Callable[..., Any], clock: ManualClock, is_bounded: bool, kind: type[BaseException]
 ) -> None:
     closed = threading.Event()
 
     class Leaving(ScriptedSensor):
         def read_into(self, out: np.ndarray) -> Reading | None:
-            raise SystemExit("no device")
+            raise kind("no device")
 
         def close(self) -> None:
             closed.set()
@@ -81,7 +86,7 @@ def test_a_device_that_calls_exit_is_a_fault_and_ends_nothing(
     assert closed.wait(WAIT_SECS)
     rig.driver.poll(clock.now_ns())
     assert rig.driver.statistics().status == "quarantined"
-    assert "SystemExit: no device" in rig.driver.statistics().last_error
+    assert f"{kind.__name__}: no device" in rig.driver.statistics().last_error
 
 
 def test_a_source_that_hangs_is_quarantined_by_the_clock_and_restarted(

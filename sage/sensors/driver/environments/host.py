@@ -12,12 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS, InputError
+from sage.errors import InputError, pass_on
 from sage.sensors.contract import (
     Action,
     Effector,
@@ -123,7 +122,8 @@ class Instance:
             result = function(*args)
         except SourceExhausted:
             raise
-        except PLUGIN_ERRORS as error:  # around a plug-in: raised to the driver, which counts and shows it
+        except BaseException as error:  # around a plug-in: raised to the driver, which counts and shows it
+            pass_on(error)
             self._fail(error)
             raise
         finally:
@@ -149,15 +149,18 @@ class Instance:
 
     def _fail(self, error: BaseException) -> None:
         self.failure = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
-        with suppress(*PLUGIN_ERRORS):  # around a plug-in that has failed already
+        try:
             self.state = state_of(self.environment)
+        except BaseException as second:  # around a plug-in that has failed already
+            pass_on(second)
         self._close_failed()
 
     def _close_failed(self) -> None:
         self.is_closed = True
         try:
             self.environment.close()
-        except PLUGIN_ERRORS as closing:  # around a plug-in that has failed already
+        except BaseException as closing:  # around a plug-in that has failed already
+            pass_on(closing)
             self.failure = f"{self.failure}; close: {type(closing).__name__}: {closing}"
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.errors import PLUGIN_ERRORS, DataError, InputError, SageError
+from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.shared.memory.identity import is_alive
 from sage.sensors.contract import Action, SensorContext, SensorError, SourceExhausted
@@ -153,7 +153,7 @@ def main() -> None:
         EnvironmentWorker(_make(plan), end).run()
     except LoopEnded:
         pass
-    except PLUGIN_ERRORS as error:  # the top of a process: reported to the loop, which counts and shows it
+    except BaseException as error:  # the top of a process: reported to the loop, which counts and shows it
         is_refused = isinstance(error, (InputError, DataError))
         with contextlib.suppress(OSError):  # the loop has ended
             end.send(wire.REFUSED if is_refused else wire.FAILED, body=_described(error).encode())

@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from sage.errors import PLUGIN_ERRORS, DataError, InputError, SageError
+from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.shared.focus.mailbox import SharedFocus
 from sage.mailbox.shared.memory.identity import is_alive
@@ -117,7 +117,7 @@ def main() -> None:
         sensor = IsolatedSensor(plan, status)
         sensor.watch()
         sensor.close()
-    except PLUGIN_ERRORS as error:  # the top of a process: reported to the loop, which counts and shows it
+    except BaseException as error:  # the top of a process: reported to the loop, which counts and shows it
         is_refused = isinstance(error, (InputError, DataError))  # the configuration is wrong, not the device
         status.fail(_described(error), REFUSED if is_refused else FAILED)
     # A thread stuck in a device must not hold up the end.
