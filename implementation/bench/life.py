@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import sys
 import tempfile
@@ -46,7 +45,6 @@ import _life_kills as kills
 import _life_kills_report as kills_report
 import _life_report as report
 import harness
-import numpy as np
 from _life_teaching import (
     ARMS,
     QUICK,
@@ -59,6 +57,13 @@ from _life_teaching import (
     judge_once,
     keep_known,
 )
+from _life_teaching_report import (
+    against_no_sleep,
+    bars_of,
+    difference_table,
+    differences,
+    table,
+)
 
 from sage.app.models.training.building import build_task
 from sage.app.models.training.recipe import find_recipe
@@ -70,9 +75,6 @@ from sage.hrm_core.tasks.sudoku.grid import box_of_size
 FIXTURE = Path(__file__).parent / "fixtures" / "sudoku9_first"
 FIXTURE_SHA256 = "cf36306225308e367f7acaef3e6cc36b417d06d0a92a57ae6ddc3a82b1137e06"
 STARTS = {"first": str(FIXTURE), "shipped": "sudoku9"}
-NO_SLEEP = "no sleep"
-TARGET, GAP_SHARE, EASY_BAR = 0.70, 0.5, 0.998
-FEWEST_SEEDS = 3
 SUITES = ("life", "reasoner", "loops", "self-teaching", "kills")
 
 
@@ -130,104 +132,6 @@ class Lives:
         return [self.after[arm, seed, self._scale.nights] for seed in seeds if (arm, seed) in self.nights]
 
 
-def difference(first: Sequence[Judged], second: Sequence[Judged]) -> tuple[float, float, float]:
-    """Mean difference of shares solved over puzzles and seeds, first minus second, and its 95% interval.
-
-    Pairs are puzzles; the seeds of one puzzle are averaged first.
-    """
-    solved = [
-        np.mean([np.isfinite(each.way.calls_to_solve) for each in side], axis=0) for side in (first, second)
-    ]
-    gap = solved[0] - solved[1]
-    mean, error = float(gap.mean()), 1.96 * float(gap.std(ddof=1)) / math.sqrt(len(gap))
-    return mean, mean - error, mean + error
-
-
-def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.TextTable:
-    def row(name: str, night: str, judged: Judged, facts: Night | None) -> tuple[str, ...]:
-        way = judged.way
-        cost = ("", "", "", "")
-        if facts is not None:
-            cost = (
-                str(facts.num_solved),
-                f"{facts.steps:,}",
-                f"{facts.search_secs:.0f}",
-                f"{facts.train_secs:.0f}",
-            )
-        return (
-            name,
-            night,
-            f"{100 * way.solved:.1f}",
-            f"{100 * way.low:.1f} to {100 * way.high:.1f}",
-            f"{100 * judged.easy:.1f}",
-            *cost,
-        )
-
-    rows = [row(NO_SLEEP, "-", lives.before, None)]
-    rows.append(
-        row(f"{NO_SLEEP}, {lives.before_long.way.name}", "-", replace(lives.before_long, easy=math.nan), None)
-    )
-    for arm in names:
-        for seed in seeds:
-            for number, facts in enumerate(lives.nights[arm, seed], start=1):
-                judged = lives.after[arm, seed, number]
-                rows.append(row(f"{arm}, seed {seed}", str(number), judged, facts))
-    columns = (
-        "arm",
-        "night",
-        "% at 16 calls",
-        "95% interval",
-        "easy %",
-        "answers",
-        "steps",
-        "search CPU s",
-        "training CPU s",
-    )
-    title = f"Self-teaching from the {lives.name} weights: real puzzles solved, answers hidden"
-    return harness.TextTable(title=title, columns=columns, rows=tuple(rows))
-
-
-def differences(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> dict[str, tuple[float, ...]]:
-    """The arm "search" after its last night, less each other arm."""
-    if "search" not in names:
-        return {}
-    own = lives.last("search", seeds)
-    others = {NO_SLEEP: [lives.before] * len(own)} | {
-        arm: lives.last(arm, seeds) for arm in names if arm != "search"
-    }
-    return {arm: difference(own, each) for arm, each in others.items()}
-
-
-def difference_table(found: dict[str, dict[str, tuple[float, ...]]]) -> harness.TextTable:
-    rows = tuple(
-        (start, arm, f"{100 * mean:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}")
-        for start, gaps in found.items()
-        for arm, (mean, low, high) in gaps.items()
-    )
-    columns = ("start", "search less", "points", "95% interval, paired")
-    return harness.TextTable(title="After the last night", columns=columns, rows=rows)
-
-
-def bars_of(lives: Lives, gaps: dict[str, tuple[float, ...]], seeds: Sequence[int]) -> list[harness.Bar]:
-    """Owed with fewer than three seeds, or without the arm."""
-    own = lives.last("search", seeds)
-    is_whole = len(own) >= FEWEST_SEEDS
-    solved = float(np.mean([each.way.solved for each in own])) if is_whole else None
-    before, ceiling = lives.before.way.solved, lives.before_long.way.solved
-    target = TARGET if lives.name == "first" else before + GAP_SHARE * (ceiling - before)
-    easy = float(np.mean([each.easy for each in own])) if is_whole else None
-    text = f"{lives.name} weights"
-    bars = [
-        harness.Bar(name=f"{text}, search, at 16 calls", value=solved, bar=target, better="higher"),
-        harness.Bar(name=f"{text}, search, easy puzzles", value=easy, bar=EASY_BAR, better="higher"),
-    ]
-    for arm in (NO_SLEEP, "solved only", "DER++"):
-        low = gaps[arm][1] if is_whole and arm in gaps else None
-        name = f"{text}, search less {arm}, lower bound"
-        bars.append(harness.Bar(name=name, value=low, bar=0.0, better="higher"))
-    return bars
-
-
 def data_folder() -> Path:
     """SAGE_DATA/sudoku. Raises FileNotFoundError when it is not there."""
     folder = Path(os.environ.get("SAGE_DATA", "")) / "sudoku"
@@ -245,6 +149,7 @@ def self_teaching(arguments: Any) -> None:
     tables, bars = [], []
     results: dict[str, Any] = {"scale": asdict(scale), "seeds": seeds}
     gaps: dict[str, dict[str, tuple[float, ...]]] = {}
+    nights: dict[str, dict[str, tuple[float, ...]]] = {}
     with tempfile.TemporaryDirectory() as spare:
         root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
         for start in starts:
@@ -253,22 +158,28 @@ def self_teaching(arguments: Any) -> None:
             lives = Lives(start, root, scale)
             lives.run(names, seeds)
             gaps[start] = differences(lives, names, seeds)
+            nights[start] = against_no_sleep(lives, names, seeds)
             tables.append(table(lives, names, seeds))
             bars += bars_of(lives, gaps[start], seeds)
             results[start] = {
                 "before": lives.before.to_plain(),
                 "before_long": lives.before_long.to_plain(),
                 "nights": {
-                    f"{arm}, seed {seed}": [asdict(each) for each in nights]
-                    for (arm, seed), nights in lives.nights.items()
+                    f"{arm}, seed {seed}": [asdict(each) for each in found]
+                    for (arm, seed), found in lives.nights.items()
                 },
                 "after": {
                     f"{arm}, seed {seed}, night {night}": each.to_plain()
                     for (arm, seed, night), each in lives.after.items()
                 },
                 "differences": gaps[start],
+                "against_no_sleep": nights[start],
             }
-    tables += [difference_table(gaps), harness.bars_table(bars)]
+    tables += [
+        difference_table(gaps, "start", "search less"),
+        difference_table(nights, "start", "less no sleep"),
+        harness.bars_table(bars),
+    ]
     whole = harness.document("life_self_teaching", results | {"calibration": harness.calibrate()}, bars)
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 

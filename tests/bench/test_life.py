@@ -13,8 +13,9 @@ import pytest
 import torch
 from _life_dark import ALPHA, BETA, dark_loss
 from _life_teaching import Judged, Life, Night, Scale, folder_name, judge_once, keep_known
+from _life_teaching_report import bars_of, difference
 from _sudoku_ways import Way
-from life import FIXTURE_SHA256, bars_of, check_fixture, difference
+from life import FIXTURE_SHA256, check_fixture
 
 from sage.hrm_core.tasks.catalogue import make_task
 
