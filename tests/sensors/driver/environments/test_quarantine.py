@@ -148,6 +148,7 @@ plan = EnvironmentPlan(
 )
 process = EnvironmentProcess("world", plan, num_sensors=3, hang_ns=10**11)
 process.wait_ready({DEADLINE_SECS})
+process.request({wire.OPEN}, 0)
 print(process._process._process.pid, flush=True)
 process.request({wire.APPLY}, 0, 0, b"\\0" * 4)
 """
@@ -156,6 +157,7 @@ process.request({wire.APPLY}, 0, 0, b"\\0" * 4)
     world = identity_of(int(loop.stdout.readline()))
     assert world is not None
     time.sleep(0.1)
+    assert is_alive(world), "it hangs; it has not failed"
     loop.kill()
     loop.wait()
     deadline = time.monotonic() + DEADLINE_SECS
