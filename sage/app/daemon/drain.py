@@ -19,7 +19,7 @@ log = structlog.get_logger("sage.app")
 #: Time from the request to stop to the end of the process.
 DRAIN_SECS = 60.0
 #: As much after a second request.
-HURRY_SECS = 5.0
+SHORTENED_SECS = 5.0
 EXIT_OVERDUE = 1
 
 
@@ -62,13 +62,13 @@ class Drain:
         self._timer = self._started(self._secs, self._abort)
         self._stop(reason)
 
-    def hurry(self, code: int) -> bool:
-        """A second request: the process ends within HURRY_SECS, with `code`. Whether the session may be cut
+    def shorten(self, code: int) -> bool:
+        """A second request: the process ends within SHORTENED_SECS, with `code`. Whether the session may be cut
         off. Safe in a signal handler.
         """
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._started(min(HURRY_SECS, self._secs), partial(self._leave, code))
+        self._timer = self._started(min(SHORTENED_SECS, self._secs), partial(self._leave, code))
         return not self.is_closing
 
     def end(self) -> None:

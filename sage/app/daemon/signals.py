@@ -36,7 +36,7 @@ def signals_handled(drain: Drain, *, on_hangup: Callable[[], None] | None) -> It
     before = None if on_hangup is None else signal.signal(signal.SIGHUP, lambda number, frame: on_hangup())
     has_dump = _dumps_on_usr1()
     try:
-        with stopped_by_signals(begin, abort=drain.hurry):
+        with stopped_by_signals(begin, abort=drain.shorten):
             yield
     finally:
         if on_hangup is not None:

@@ -1,4 +1,4 @@
-"""One absurd reading leaves no trace in what is learned of a source.
+"""One implausible reading leaves no trace in what is learned of a source.
 
 Means, variances, gates and records add squares over thousands of readings, or over all, so that one huge
 reading would decide them from then on: its influence has no bound (P. J. Huber, Annals of Mathematical

@@ -68,6 +68,6 @@ def test_devices_that_are_being_closed_are_not_cut_off() -> None:
 
 
 def test_a_close_that_hangs_after_a_second_signal_ends_with_the_code_of_the_first() -> None:
-    before = "import sage.app.daemon.drain as module, threading; module.HURRY_SECS = 0.01"
+    before = "import sage.app.daemon.drain as module, threading; module.SHORTENED_SECS = 0.01"
     cleanup = "threading.Event().wait()"
     assert ended(INT, TERM, before=before, cleanup=cleanup) == ("", "", 130)

@@ -1,4 +1,4 @@
-"""One absurd reading: it is scored and leaves no trace; a change that lasts is learned from."""
+"""One implausible reading: it is scored and leaves no trace; a change that lasts is learned from."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def spoilt(value: float, num: int = 1) -> np.ndarray:
 
 
 @pytest.mark.parametrize("value", [1e5, -1e30, 1e300])
-def test_one_absurd_reading_leaves_no_trace(value: float) -> None:
+def test_one_implausible_reading_leaves_no_trace(value: float) -> None:
     run, healthy = Run(spoilt(value)), Run(readings())
     assert run.std == pytest.approx(healthy.std, rel=0.01)
     assert run.fused[-1].percept.values == pytest.approx(healthy.fused[-1].percept.values, rel=0.05)
