@@ -63,8 +63,8 @@ class Drain:
         self._stop(reason)
 
     def shorten(self, code: int) -> bool:
-        """A second request: the process ends within SHORTENED_SECS, with `code`. Whether the session may be cut
-        off. Safe in a signal handler.
+        """A second request: the process ends within SHORTENED_SECS, with `code`. Returns whether the session
+        may be cut off. Safe in a signal handler.
         """
         if self._timer is not None:
             self._timer.cancel()
