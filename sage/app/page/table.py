@@ -121,7 +121,7 @@ _SERIES = (
         kind="names",
         about="Columns of a tick, or SOURCE.column, with commas between. Give names or name, or both.",
     ),
-    Parameter(name="name", kind="name", about="One of them, which can have commas. Repeatable."),
+    Parameter(name="name", kind="name", about="One column, whose name may have commas. Repeatable."),
     Parameter(name="from", kind="number", about="Seconds of the session's clock, included."),
     Parameter(name="to", kind="number", about="Seconds of the session's clock, included."),
     _points(600),
