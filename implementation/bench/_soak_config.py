@@ -63,6 +63,7 @@ def config_of(
         },
         "solver_training": {
             "batch_size": 4, "min_puzzles": 4, "num_replayed": 64, "night_steps": 2, "inline_every": 32,
+            "num_asked": 16, "max_asked": 32, "min_examined": 32,
         },
         "budget": {"segments": 1, "practice_steps": 1},
         "guards": {"min_free_bytes": 0, "min_available_bytes": 0},
