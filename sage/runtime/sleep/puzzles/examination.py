@@ -18,7 +18,13 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
 from sage.hrm_core.tasks.split import joined, without_ids
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome
-from sage.runtime.sleep.judge import CONFIDENCE, Verdict, chance_of_gain, paired_difference
+from sage.runtime.sleep.judge import (
+    CONFIDENCE,
+    Verdict,
+    chance_of_any_gain,
+    chance_of_gain,
+    paired_difference,
+)
 from sage.runtime.sleep.puzzles.table import Provenance, PuzzleTable
 from sage.runtime.solving.examine import NUM_SUMMARISED
 
@@ -182,36 +188,40 @@ def judge(
     *,
     num_looks: int = 1,
 ) -> Verdict:
-    """Accept if the gain on new puzzles is above 0 by paired bootstrap and by a sign test, less than a point
-    of old ones is lost and no level is worse. At least one puzzle is examined.
+    """Accept if the gain on new puzzles, of all levels together or of one of them, is above 0 by paired
+    bootstrap and by a sign test, less than a point of old ones is lost and no level is worse. At least one
+    puzzle is examined.
 
+    A gain of one level alone counts where all together gain too: the noise of the others would hide it. The
+    sign test is one for all of these (see `chance_of_any_gain`).
     num_looks: how often a night is judged at most, each time on more puzzles. The sign tests' level is
     divided by it (Bonferroni), so that looking again does not raise the share of nights accepted by chance.
     """
+    new = _new_puzzles(levels)
     was, now = (np.concatenate([each.is_solved for each in side]).astype(float) for side in (before, after))
-    is_new = np.concatenate([level.is_new for level in levels])
-    if is_new.sum() < MIN_NEW:
-        is_new = np.ones_like(is_new)
+    is_new = np.concatenate(new)
     rows = examine_levels(levels, before, after, seed)
-    pairs = [(new.is_solved, old.is_solved) for old, new in zip(before, after) if len(old.is_solved)]
+    losses = [(other.is_solved, one.is_solved) for one, other in zip(before, after) if len(one.is_solved)]
     gain, low, high = paired_difference(was[is_new], now[is_new], seed)
-    interval = (
-        f"gain {100 * gain:+.1f} points, {CONFIDENCE:.0%} interval {100 * low:+.1f} to {100 * high:+.1f}"
-    )
+    interval = _interval_text(gain, low, high)
     old_was, old_now = _mean(was[~is_new]), _mean(now[~is_new])
     chance = (1 - CONFIDENCE) / 2 / num_looks
     worse = next(
-        (row for row, pair in zip(rows, pairs) if row.gain_high < 0 and chance_of_gain(*pair) <= chance), None
+        (row for row, loss in zip(rows, losses) if row.gain_high < 0 and chance_of_gain(*loss) <= chance),
+        None,
     )
     num_lost = (was - now)[~is_new].sum()
+    better = _better_level(levels, new, before, after, seed) if gain > 0 else ""
+    gains = [(one.is_solved[at], other.is_solved[at]) for one, other, at in zip(before, after, new)]
     if old_was - old_now > MAX_OLD_LOSS and num_lost >= MIN_OLD_LOST:
         outcome = SleepOutcome.ROLLED_BACK
         reason = f"worse on old puzzles: {old_was:.1%} solved, then {old_now:.1%}; on new ones {interval}"
     elif worse is not None:
         outcome = SleepOutcome.ROLLED_BACK
         reason = f"worse on {worse.level}: {worse.before:.1%} solved, then {worse.after:.1%}; {interval}"
-    elif low > 0 and chance_of_gain(was[is_new] > 0, now[is_new] > 0) <= chance:
-        outcome, reason = SleepOutcome.ACCEPTED, interval
+    elif (low > 0 or better) and chance_of_any_gain(gains, seed) <= chance:
+        outcome = SleepOutcome.ACCEPTED
+        reason = interval if low > 0 else f"{better}; of all levels {interval}"
     elif high < 0 and chance_of_gain(now[is_new] > 0, was[is_new] > 0) <= chance:
         outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
     else:
@@ -229,6 +239,35 @@ def judge(
         loss_old_after=1 - old_now,
         levels=rows,
     )
+
+
+def _new_puzzles(levels: Sequence[ExaminedLevel]) -> list[np.ndarray]:
+    """Of each level, which puzzles count as new: all of them where there are few new ones."""
+    num = sum(int(level.is_new.sum()) for level in levels)
+    return [level.is_new if num >= MIN_NEW else np.ones_like(level.is_new) for level in levels]
+
+
+def _better_level(
+    levels: Sequence[ExaminedLevel],
+    new: Sequence[np.ndarray],
+    before: Sequence[Answers],
+    after: Sequence[Answers],
+    seed: int,
+) -> str:
+    """The level whose gain on new puzzles is above 0 by the most, with its interval; "" if none has one."""
+    found = (0.0, "")
+    for level, at, one, other in zip(levels, new, before, after):
+        if not at.any():
+            continue
+        solved = [each.is_solved[at].astype(float) for each in (one, other)]
+        gain, low, high = paired_difference(solved[0], solved[1], seed)
+        if low > found[0]:
+            found = (low, f"{level.name}: {_interval_text(gain, low, high)}")
+    return found[1]
+
+
+def _interval_text(gain: float, low: float, high: float) -> str:
+    return f"gain {100 * gain:+.1f} points, {CONFIDENCE:.0%} interval {100 * low:+.1f} to {100 * high:+.1f}"
 
 
 def examine_levels(

@@ -199,6 +199,37 @@ def test_a_few_gains_without_a_loss_decide_nothing(num_gained: int, outcome: Sle
         assert "not significantly different from 0 by a sign test: gain +2.0 points" in gained.reason
 
 
+def _judged(*changes: tuple[int, int, int]) -> Verdict:
+    """Of levels with so many gained, lost and other puzzles, all new."""
+    task = make_task("sudoku", size=4)
+    levels, before, after = [], [], []
+    for at, (gained, lost, others) in enumerate(changes):
+        examples = task.sample(gained + lost + others, np.random.default_rng(at))
+        index = np.arange(len(examples))
+        name = f"level {at}"
+        levels.append(
+            ExaminedLevel(name=name, task=task, examples=examples, is_new=np.ones(len(index), bool))
+        )
+        before.append(Answers(cells=examples.labels, is_solved=index >= gained))
+        after.append(Answers(cells=examples.labels, is_solved=(index < gained) | (index >= gained + lost)))
+    return judge(levels, before, after, 0)
+
+
+def test_the_gain_of_one_level_is_not_hidden_by_the_noise_of_another() -> None:
+    verdict = _judged((14, 3, 260), (28, 30, 200))
+    assert verdict.gain_low < 0 < verdict.gain
+    assert verdict.outcome is SleepOutcome.ACCEPTED
+    assert verdict.reason.startswith("level 0: gain +4.0 points, 90% interval")
+    assert "; of all levels gain +1.7 points, 90% interval" in verdict.reason
+
+
+def test_the_gain_of_one_level_does_not_outweigh_what_another_loses() -> None:
+    assert _judged((14, 3, 260), (20, 40, 200)).outcome is SleepOutcome.ROLLED_BACK
+    unsure = _judged((14, 3, 260), (30, 42, 200))
+    assert unsure.gain < 0
+    assert unsure.outcome is SleepOutcome.UNDECIDED
+
+
 def test_a_night_is_not_judged_by_the_held_out_puzzles_of_the_summary(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(40)
     level = ExaminedLevel.of("4x4", trainer.tasks[0], trainer.memory.levels[0].examined, -1, num_asked=64)
