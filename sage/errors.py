@@ -7,7 +7,7 @@
     ├── MailboxError      full, empty, closed, peer died, lease expired       (sage.mailbox.errors)
     ├── SensorError       a device failed, is absent, or ended                (sage.sensors.contract)
     ├── TrainingError     diverged, loader failed, cannot resume              (sage.hrm_core.training.errors)
-    └── ServiceFull, ServiceClosed, TaskFailed                                (sage.hrm_core.solving.service)
+    └── ServiceFull, ServiceClosed, TaskFailed, ModelFailed                   (sage.hrm_core.solving.service)
 
 Any other exception is a defect in SAGE or in a plug-in.
 """

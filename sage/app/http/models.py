@@ -1,7 +1,8 @@
 """The served models: each has its own thread, which solves the puzzles of all requests in one batch.
 
 Invariant: a cancelled request's puzzles leave the batch. What a task raises for a request, sys.exit included,
-is TaskFailed: it is counted and answered with status 500, and the server goes on.
+is TaskFailed, what a model raises for a batch is ModelFailed: it is counted and answered with status 500, and
+the server goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from sage.errors import InputError, pass_on
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.published import num_parameters
-from sage.hrm_core.solving.service import ServiceClosed, ServiceFull, SolvingService, TaskFailed
+from sage.hrm_core.solving.service import (
+    ModelFailed,
+    ServiceClosed,
+    ServiceFull,
+    SolvingService,
+    TaskFailed,
+)
 from sage.hrm_core.solving.settings import SolveSettings
 
 #: A puzzle's cells (L,), and the inference of its size.
@@ -118,7 +125,7 @@ class ServedModel:
 class ServedModels:
     """Served models by name, in the order given. niceness: of their threads, see SolvingService.
 
-    num_failed: requests so far that a task raised an error for.
+    num_failed: requests so far that a task or a model raised an error for.
     """
 
     def __init__(
@@ -163,7 +170,7 @@ class ServedModels:
         """Around one request."""
         try:
             yield
-        except TaskFailed:
+        except (TaskFailed, ModelFailed):
             self.num_failed += 1
             raise
 

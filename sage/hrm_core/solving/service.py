@@ -1,7 +1,7 @@
 """One model for many callers: puzzles of all callers share one batch.
 
-Invariant: every future ends: with a solution, with the error of its own puzzle, with the error that stopped
-the thread, or cancelled. What a task raises for a puzzle stops no thread.
+Invariant: every future ends: with a solution, with the error of its own puzzle, with the model's error in its
+batch, or cancelled. What a task raises for a puzzle stops no thread, nor does a model's error that passes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,10 @@ from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution
 from sage.hrm_core.solving.step_record import StepRecord
+
+#: Errors of the model in this many steps in a row stop the thread: out of memory may pass, a device that has
+#: failed does not.
+MAX_MODEL_FAULTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +45,8 @@ class _Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatistics:
-    """num_waiting: puzzles not started or in progress.  num_failed: those that the task raised an error for.
-    num_segments: segments of the batch since the start.
+    """num_waiting: puzzles not started or in progress.  num_failed: those that the task or the model raised
+    an error for.  num_segments: of the batch, since the start.
     """
 
     num_waiting: int
@@ -56,7 +60,7 @@ class ServiceFull(SageError, RuntimeError):
 
 
 class ServiceClosed(SageError, RuntimeError):
-    """The service was closed, or an error stopped its thread."""
+    """The service was closed, or the model's errors stopped its thread."""
 
 
 class TaskFailed(SageError, RuntimeError):
@@ -64,10 +68,25 @@ class TaskFailed(SageError, RuntimeError):
 
     @classmethod
     def of(cls, fault: BaseException) -> TaskFailed:
-        said = " ".join(str(fault).split())[:200]
-        failed = cls(f"the task failed: {type(fault).__name__}: {said}: correct the task")
+        failed = cls(f"the task failed: {_in_a_line(fault)}: correct the task")
         failed.__cause__ = fault
         return failed
+
+
+class ModelFailed(SageError, RuntimeError):
+    """The model, or its device, raised an error for a batch of puzzles: its cause."""
+
+    @classmethod
+    def of(cls, fault: BaseException) -> ModelFailed:
+        failed = cls(
+            f"the model failed: {_in_a_line(fault)}: submit the puzzle again, or fewer of them at a time"
+        )
+        failed.__cause__ = fault
+        return failed
+
+
+def _in_a_line(fault: BaseException) -> str:
+    return f"{type(fault).__name__}: {' '.join(str(fault).split())[:200]}"
 
 
 class SolvingService:
@@ -85,7 +104,8 @@ class SolvingService:
         max_waiting: int = 4096,
         niceness: int = 0,
     ) -> None:
-        self._engine = Engine(model, verifier, batch_size=batch_size, holds_faults=True)
+        self._model, self._verifier, self._batch_size = model, verifier, batch_size
+        self._engine = self._new_engine()
         self._max_waiting, self._niceness = max_waiting, niceness
         self._changed = threading.Condition()
         self._futures: dict[Job, Future[Solution]] = {}
@@ -94,19 +114,22 @@ class SolvingService:
         self._num_solved = 0
         self._num_failed = 0
         self._num_segments = 0
+        self._num_faults = 0  # steps in a row
         self._thread = threading.Thread(target=self._work, name="sage-solving", daemon=True)
         self._thread.start()
 
     def beside(self, model: SegmentModel, verifier: Verifier | None) -> SolvingService:
         """Another service of the same limits, with a thread of its own."""
-        batch_size = self._engine.batch_size
         return SolvingService(
             model,
             verifier,
-            batch_size=batch_size,
+            batch_size=self._batch_size,
             max_waiting=self._max_waiting,
             niceness=self._niceness,
         )
+
+    def _new_engine(self) -> Engine:
+        return Engine(self._model, self._verifier, batch_size=self._batch_size, holds_faults=True)
 
     def submit(
         self,
@@ -118,7 +141,7 @@ class SolvingService:
         steps: StepRecord | None = None,
     ) -> Future[Solution]:
         """A future of the solution of cells (L,); its result raises InputError if they do not fit the model,
-        TaskFailed if the task raises an error for them.
+        TaskFailed if the task raises an error for them, ModelFailed if the model does in their batch.
         record: filled by the puzzle's search, steps: by its plain try, until the future ends.
 
         ServiceFull if max_waiting puzzles wait, ServiceClosed after `close`.
@@ -144,7 +167,7 @@ class SolvingService:
 
     @property
     def is_running(self) -> bool:
-        """False after `close`, or after an error stopped the thread."""
+        """False after `close`, or after the model's errors stopped the thread."""
         with self._changed:
             return not self._is_closed
 
@@ -166,26 +189,45 @@ class SolvingService:
         self._thread.join()
 
     def _work(self) -> None:
-        fault: BaseException | None = None
+        fault: ModelFailed | None = None
         try:
             if self._niceness and sys.platform == "linux":  # there it is of one thread
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + self._niceness)
             while self._admit():
-                settled = self._engine.step()
-                self._deliver(settled)
+                self._take_step()
         except BaseException as error:  # the top of a worker: every waiting future raises it
             pass_on(error)
-            fault = error if isinstance(error, Exception) else TaskFailed.of(error)
+            fault = ModelFailed.of(error)
         with self._changed:
             self._is_closed = True
             left = [*self._futures.values(), *(arrival.future for arrival in self._arrived)]
+            self._num_failed += 0 if fault is None else len(left)
             self._futures.clear()
             self._arrived.clear()
-        for future in left:
-            if fault is None:
-                future.cancel()
-            elif future.set_running_or_notify_cancel():
-                future.set_exception(fault)
+        _end(left, fault)
+
+    def _take_step(self) -> None:
+        """Raises the model's error where MAX_MODEL_FAULTS steps in a row have failed."""
+        try:
+            settled = self._engine.step()
+        except BaseException as error:  # around the model, which may be a plug-in
+            pass_on(error)
+            self._num_faults += 1
+            if self._num_faults >= MAX_MODEL_FAULTS:
+                raise
+            self._start_over(ModelFailed.of(error))
+        else:
+            self._num_faults = 0
+            self._deliver(settled)
+
+    def _start_over(self, fault: ModelFailed) -> None:
+        """End the batch with this error, and begin another with an engine of its own."""
+        with self._changed:
+            left = list(self._futures.values())
+            self._num_failed += len(left)
+            self._futures.clear()
+        self._engine = self._new_engine()
+        _end(left, fault)
 
     def _admit(self) -> bool:
         """Submit new puzzles, withdraw cancelled ones; blocks while there are none. False if the service is
@@ -243,3 +285,12 @@ class SolvingService:
             error = TaskFailed.of(fault)
         if future.set_running_or_notify_cancel():
             future.set_exception(error)
+
+
+def _end(futures: Iterable[Future[Solution]], fault: ModelFailed | None) -> None:
+    """With the error, or cancelled where there is none."""
+    for future in futures:
+        if fault is None:
+            future.cancel()
+        elif future.set_running_or_notify_cancel():
+            future.set_exception(fault)

@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving.service import ServiceFull, SolvingService, TaskFailed
+from sage.hrm_core.solving.service import (
+    MAX_MODEL_FAULTS,
+    ModelFailed,
+    ServiceClosed,
+    ServiceFull,
+    SolvingService,
+    TaskFailed,
+)
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.sudoku.task import SudokuConfig, SudokuTask
@@ -76,19 +83,42 @@ def test_closing_cancels_what_waits(build_solver_model: Build, puzzles: np.ndarr
         service.submit(puzzles[0], USUAL)
 
 
-def test_a_fault_reaches_every_waiting_caller(build_solver_model: Build, puzzles: np.ndarray) -> None:
+class Failing:
+    """A hook of a model that raises while num_left is above 0."""
+
+    def __init__(self, num_left: int) -> None:
+        self.num_left = num_left
+
+    def __call__(self, *_: object) -> None:
+        if self.num_left:
+            self.num_left -= 1
+            raise torch.OutOfMemoryError("no memory left")
+
+
+def test_an_error_of_the_model_reaches_every_caller_of_its_batch_alone(
+    build_solver_model: Build, puzzles: np.ndarray
+) -> None:
     model = build_solver_model()
-
-    def fail(*_: object) -> None:
-        raise torch.OutOfMemoryError("no memory left")
-
-    model.inner.register_forward_pre_hook(fail)
+    model.inner.register_forward_pre_hook(Failing(1))
     with closing(SolvingService(model)) as service:
-        promise = service.submit(puzzles[0], USUAL)
-        with pytest.raises(torch.OutOfMemoryError):
-            promise.result(timeout=60)
-        with pytest.raises(RuntimeError, match="closed"):
+        failed = service.submit(puzzles[0], USUAL)
+        with pytest.raises(ModelFailed, match="OutOfMemoryError: no memory left: submit the puzzle again"):
+            failed.result(timeout=60)
+        assert service.is_running
+        assert service.submit(puzzles[0], USUAL).result(timeout=60).num_segments >= 1
+        assert service.statistics().num_failed == 1
+
+
+def test_a_model_that_keeps_failing_stops_its_thread(build_solver_model: Build, puzzles: np.ndarray) -> None:
+    model = build_solver_model()
+    model.inner.register_forward_pre_hook(Failing(MAX_MODEL_FAULTS))
+    with closing(SolvingService(model)) as service:
+        for _ in range(MAX_MODEL_FAULTS):
+            with pytest.raises(ModelFailed):
+                service.submit(puzzles[0], USUAL).result(timeout=60)
+        with pytest.raises(ServiceClosed, match="closed"):
             service.submit(puzzles[0], USUAL)
+        assert service.statistics().num_failed == MAX_MODEL_FAULTS
 
 
 def test_a_cancelled_search_leaves_the_batch(build_fake_model: Build, build_random_logits: Build) -> None:
@@ -155,9 +185,7 @@ def test_what_a_task_raises_ends_its_puzzle_alone(
         assert service.is_running
 
 
-def test_sys_exit_in_a_model_reaches_every_waiting_caller(
-    build_solver_model: Build, puzzles: np.ndarray
-) -> None:
+def test_sys_exit_in_a_model_is_an_error_of_it(build_solver_model: Build, puzzles: np.ndarray) -> None:
     model = build_solver_model()
 
     def leave(*_: object) -> None:
@@ -165,6 +193,6 @@ def test_sys_exit_in_a_model_reaches_every_waiting_caller(
 
     model.inner.register_forward_pre_hook(leave)
     with closing(SolvingService(model)) as service:
-        with pytest.raises(TaskFailed, match="SystemExit: 3"):
+        with pytest.raises(ModelFailed, match="SystemExit: 3"):
             service.submit(puzzles[0], USUAL).result(timeout=60)
-        assert not service.is_running
+        assert service.is_running
