@@ -2,7 +2,8 @@
 how they learn.
 
 A life is counted in CPU seconds of training: between nights practice may use `day_secs`, a night `night_secs`
-of steps. An arm without nights practises for that time instead, so that every arm that learns has the same.
+of steps, and about `examine_secs` on its examinations. An arm without nights practises for all of that time
+instead, so that every arm that learns has the same.
 Puzzles are answered at a fixed number a CPU second of practice. Invariant: stream and seed decide the
 puzzles; the parts are those that the loop uses, without the loop's sensors.
 """
@@ -18,20 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _life_solver import TrainedSolver
 
-from sage.hrm_core.solving.engine import Engine
-from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.solving.solutions import Solution
-from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.contract import Examples
 from sage.runtime.config import SolverTrainingConfig, SolvingConfig
-from sage.runtime.report import SleepOutcome, SleepReport
-from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
-from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
-from sage.runtime.solving.models import Reasoner, family_for, segments_of
+from sage.runtime.report import SleepOutcome
+from sage.runtime.solving.models import Reasoner
 from sage.sensors.environments.puzzles.config import PuzzlesConfig
 from sage.sensors.environments.puzzles.level_source import LevelSource
 from sage.sensors.environments.puzzles.stream import PuzzleStream
-from sage.sensors.puzzle_messages import Answer, Puzzle
+from sage.sensors.puzzle_messages import Answer
 
 SIZES = (4, 6)
 SOLVING = SolvingConfig(max_segments=16)
@@ -41,20 +38,22 @@ _T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 @dataclass(frozen=True)
 class Scale:
-    """puzzles_a_sec: answered a CPU second of practice.  num_eval: held-out puzzles of a level, at each
+    """examine_secs: of a night in the mean, as measured.  puzzles_a_sec: answered a CPU second of practice.
+    num_eval: held-out puzzles of a level, at each
     measurement; `num_points` of them between two nights.
     """
 
     nights: int = 4
     day_secs: float = 10.0
     night_secs: float = 10.0
+    examine_secs: float = 5.2
     puzzles_a_sec: float = 24.0
     num_eval: int = 200
     num_points: int = 2
 
 
 REASONER_SCALE = Scale(nights=1, day_secs=80.0, night_secs=0.0, num_points=8)
-QUICK = Scale(nights=1, day_secs=1.0, night_secs=0.5, num_eval=8, num_points=1)
+QUICK = Scale(nights=1, day_secs=1.0, night_secs=0.5, examine_secs=0.2, num_eval=8, num_points=1)
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def lived(arm: Arm, seed: int, scale: Scale, folder: Path | None) -> Lived:
     return life
 
 
-class Life:
+class Life(TrainedSolver):
     """One arm with one seed. solved: of the last measurement, for each level whether each held-out puzzle is
     solved.
     """
@@ -188,11 +187,8 @@ class Life:
         clock: Callable[[], float] = time.process_time,
     ):
         self._arm = arm
-        self._solving = solving
         self.solved: list[np.ndarray] = []
         self._scale = scale
-        self._seed = seed
-        self._clock = clock
         levels = [{"task": "sudoku", "options": {"size": size}} for size in SIZES]
         config = PuzzlesConfig.model_validate(
             {"name": "life", "levels": levels, "teacher": arm.teacher, "seed": seed}
@@ -201,15 +197,7 @@ class Life:
             LevelSource(level, index=index, seed=seed, base_dir=Path())
             for index, level in enumerate(config.all_levels)
         ]
-        self._tasks: list[Task] = [source.task for source in self._sources]
         self._stream = PuzzleStream(config, self._sources, is_ahead=False)
-        specs = [task.spec for task in self._tasks]
-        self._family = family_for(
-            specs,
-            solving.model_copy(update={"two_nets": arm.two_nets}),
-            reasoner=arm.reasoner,
-            seed=seed,
-        )
         training = SolverTrainingConfig(
             where="inline",
             night_cpu_secs=scale.night_secs or None,
@@ -217,14 +205,19 @@ class Life:
             min_examined=16,
             **arm.training,
         )
-        names = [source.level.name for source in self._sources]
-        self._trainer = PuzzleTrainer("life", names, self._tasks, self._family.configs, training, seed=seed)
-        self._trainer.load(self._family.weights())
+        super().__init__(
+            [source.level.name for source in self._sources],
+            [source.task for source in self._sources],
+            training,
+            solving=solving.model_copy(update={"two_nets": arm.two_nets}),
+            reasoner=arm.reasoner,
+            seed=seed,
+            clock=clock,
+        )
+        self._seed = seed
         self._examples: list[Examples] = [source.held_out(scale.num_eval) for source in self._sources]
         self._points: list[Point] = []
-        self._reports: list[SleepReport] = []
-        self._num_answers = self._num_right = self._num_segments = 0
-        self._train_secs = 0.0
+        self._num_right = self._num_segments = 0
 
     def run(self) -> Lived:
         scale = self._scale
@@ -236,7 +229,7 @@ class Life:
             if self._arm.sleeps:
                 self._sleep()
             elif scale.night_secs:
-                self._wake(scale.night_secs, answers=False)
+                self._wake(scale.night_secs + scale.examine_secs, answers=False)
             self._measure()
         self._stream.close()
         nights = tuple(
@@ -269,24 +262,6 @@ class Life:
             if self._arm.learns:
                 self._practise(secs / rounds)
 
-    def _practise(self, secs: float) -> None:
-        started = self._clock()
-        while self._clock() - started < secs and self._trainer.practise():
-            pass
-        self._train_secs += self._clock() - started
-        self._family.load_weights(self._trainer.weights())
-
-    def _sleep(self) -> None:
-        started = self._clock()
-        self._trainer.begin_night(self._num_answers)
-        offer = None
-        while offer is None:
-            offer = self._trainer.advance_night()
-        self._train_secs += self._clock() - started
-        assert offer.report is not None
-        self._reports.append(offer.report)
-        self._family.load_weights(offer.weights)
-
     def _answer(self, num: int) -> None:
         puzzles = [each for each in (self._stream.next_puzzle() for _ in range(num)) if each is not None]
         for puzzle, solution in zip(puzzles, self._solve([(each.level, each.cells) for each in puzzles])):
@@ -296,46 +271,17 @@ class Life:
             self._num_right += outcome.result.is_right
             self._num_segments += solution.num_segments
             if self._arm.learns:
-                self._note(puzzle, solution, outcome.result.solution, is_right=outcome.result.is_right)
-
-    def _note(self, puzzle: Puzzle, solution: Solution, shown: np.ndarray | None, *, is_right: bool) -> None:
-        self._trainer.memory.note(
-            PuzzleExperience(
-                number=puzzle.number,
-                level=puzzle.level,
-                cells=puzzle.cells,
-                answer=solution.cells,
-                solution=solution.cells if is_right else shown,
-                source=SolutionSource.VERIFIED if is_right else SolutionSource.TEACHER,
-                trust=1.0,
-                is_right=is_right,
-                confidence=solution.confidence,
-                num_segments=solution.num_segments,
-                num_calls=1,
-                tick=self._num_answers,
-                time_ns=0,
-            )
-        )
-
-    def _solve(self, puzzles: Sequence[tuple[int, np.ndarray]]) -> list[Solution]:
-        """One plain pass each."""
-        found: list[Solution | None] = [None] * len(puzzles)
-        for level, model in enumerate(self._family.members):
-            rows = [index for index, (each, _) in enumerate(puzzles) if each == level]
-            engine = Engine(model, self._tasks[level], batch_size=64)  # type: ignore[arg-type]
-            solving = SolveSettings(max_segments=segments_of(model, self._solving))  # type: ignore[arg-type]
-            jobs = {engine.submit(puzzles[index][1], solving): index for index in rows}
-            while not engine.is_idle:
-                for job in engine.step():
-                    found[jobs[job]] = job.solution()
-        return [each for each in found if each is not None]
+                self._note(
+                    puzzle.number,
+                    puzzle.level,
+                    puzzle.cells,
+                    solution,
+                    outcome.result.solution,
+                    is_right=outcome.result.is_right,
+                )
 
     def _measure(self) -> None:
-        self.solved = []
-        for level, examples in enumerate(self._examples):
-            answers = self._solve([(level, cells) for cells in examples.inputs])
-            cells = np.array([each.cells for each in answers])
-            self.solved.append(np.asarray(self._tasks[level].verify(examples.inputs, cells)))
+        self.solved = [self._solved(level, each) for level, each in enumerate(self._examples)]
         shares = tuple(float(each.mean()) for each in self.solved)
         self._points.append(Point(train_secs=self._train_secs, solved=shares))
 

@@ -73,6 +73,23 @@ def life_table(lives: dict[str, list[arms.Lived]]) -> harness.TextTable:
     )
 
 
+def nights_table(found: Sequence[arms.Lived]) -> harness.TextTable:
+    """Every night of one arm."""
+    rows = [
+        (
+            str(life.seed),
+            str(number),
+            night["outcome"].replace("_", " "),
+            f"{100 * night['gain']:+.1f} ({100 * night['low']:+.1f} to {100 * night['high']:+.1f})",
+        )
+        for life in found
+        for number, night in enumerate(life.nights, 1)
+    ]
+    name = found[0].arm if found else ""
+    columns = ("seed", "night", "outcome", "gain, points, 90% interval")
+    return harness.TextTable(title=f"Nights of {name}", columns=columns, rows=tuple(rows))
+
+
 def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
     """Owed with fewer than five seeds, or without the arms. Differences are paired by seed."""
     whole = lives.get("a whole", [])

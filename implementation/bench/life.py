@@ -1,15 +1,21 @@
 """Whether sleep makes a solver better over a life of days and nights.
 
 Suite life: a stream of 4x4 and 6x6 sudokus from nothing, four nights of 10 CPU seconds, 10 CPU seconds of
-practice before each. Arms: the whole; practice only, for the same CPU time; nights without symmetries; replay
-of the most surprising only; uniform replay; no learning; the whole with a transformer or an MLP in place of
-HRM; a teacher of whose solutions 15% are wrong. Measured on held-out puzzles of both levels, in one pass of
-at most 16 segments. About 85 CPU seconds a life; with --runs a finished life is read from its file.
-With another number of --nights the bars are those of acceptance and forgetting, from one seed on, and the
-result has a name of its own.
+practice before each. Arms: the whole; practice only, for the CPU time of days and nights together; nights
+without symmetries; replay of the most surprising only; uniform replay; no learning; the whole with a
+transformer or an MLP in place of HRM; a teacher of whose solutions 15% are wrong. Measured on held-out
+puzzles of both levels, in one pass of at most 16 segments. About 85 CPU seconds a life; with --runs a
+finished life is read from its file. With another number of --nights the bars are those of acceptance and
+forgetting, from one seed on, and the result has a name of its own.
 
 Suite reasoner: the same stream with practice alone, 80 CPU seconds, by HRM and by models without recurrence:
 linear (two matrices over the same tokens), MLP and transformer, each in one segment an answer.
+
+Suite tasks: 4x4 sudoku, 5x5 mazes and recolouring of a 6x6 grid, one after another in one small model on one
+board, so that they share every weight. Arms: days that practise on the newest task alone ("naive"); such
+days with nights; the whole, whose days go on practising what is remembered, with nights; all three tasks
+every day ("joint"). Each has 90 CPU seconds of training a task. Shares of 200 held-out puzzles of each task
+at the end.
 
 Suite loops: the life of the arm "a whole" with two nets, by what practice and what a night trains: the L net
 with the front and the heads, the H net, or both. Four combinations, no bar.
@@ -44,6 +50,7 @@ import _life_arms as arms
 import _life_kills as kills
 import _life_kills_report as kills_report
 import _life_report as report
+import _life_tasks as tasks
 import harness
 from _life_teaching import (
     ARMS,
@@ -75,7 +82,7 @@ from sage.hrm_core.tasks.sudoku.grid import box_of_size
 FIXTURE = Path(__file__).parent / "fixtures" / "sudoku9_first"
 FIXTURE_SHA256 = "cf36306225308e367f7acaef3e6cc36b417d06d0a92a57ae6ddc3a82b1137e06"
 STARTS = {"first": str(FIXTURE), "shipped": "sudoku9"}
-SUITES = ("life", "reasoner", "loops", "self-teaching", "kills")
+SUITES = ("life", "reasoner", "tasks", "loops", "self-teaching", "kills")
 
 
 def check_fixture() -> None:
@@ -199,6 +206,7 @@ def main() -> None:
     suites = {
         "life": whole_life,
         "reasoner": reasoners,
+        "tasks": three_tasks,
         "loops": loops,
         "self-teaching": self_teaching,
         "kills": killed_life,
@@ -271,7 +279,9 @@ def write(
         "lives": {arm: [each.to_plain() for each in found] for arm, found in lives.items()},
         "calibration": harness.calibrate(),
     }
-    tables = [report.life_table(lives), *([harness.bars_table(bars)] if bars else [])]
+    sleepers = [found for found in lives.values() if found and found[0].nights][:1]
+    tables = [report.life_table(lives), *map(report.nights_table, sleepers)]
+    tables += [harness.bars_table(bars)] if bars else []
     whole = harness.document(name, results, bars)
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 
@@ -280,10 +290,7 @@ def run_lives(
     chosen: Sequence[arms.Arm], seeds: Sequence[int], scale: arms.Scale, arguments: Any
 ) -> dict[str, list[arms.Lived]]:
     """Lives by the arm's name. SystemExit for a name that the suite has not."""
-    names = [each.name for each in chosen]
-    wanted = names if arguments.arms is None else arguments.arms.split(",")
-    if unknown := set(wanted) - set(names):
-        raise SystemExit(f"--arms: {min(unknown)} is unknown: give some of {', '.join(names)}")
+    wanted = wanted_of([each.name for each in chosen], arguments)
     folder = None if arguments.quick else arguments.runs
     lives: dict[str, list[arms.Lived]] = {}
     for seed in seeds:
@@ -294,6 +301,33 @@ def run_lives(
             lives.setdefault(arm.name, []).append(last)
             print(f"{arm.name}, seed {seed}: {last.final}, area {last.area:.3f}", file=sys.stderr, flush=True)
     return lives
+
+
+def wanted_of(names: Sequence[str], arguments: Any) -> Sequence[str]:
+    """Names of the arms to run. SystemExit for a name that the suite has not."""
+    wanted = names if arguments.arms is None else arguments.arms.split(",")
+    if unknown := set(wanted) - set(names):
+        raise SystemExit(f"--arms: {min(unknown)} is unknown: give some of {', '.join(names)}")
+    return wanted
+
+
+def three_tasks(arguments: Any) -> None:
+    scale = tasks.QUICK if arguments.quick else tasks.Scale()
+    seeds = seeds_of(arguments, 3)
+    wanted = wanted_of([arm.name for arm in tasks.ARMS], arguments)
+    folder = None if arguments.quick else arguments.runs
+    found = tasks.Results()
+    for seed in seeds:
+        for arm in tasks.ARMS:
+            if arm.name in wanted:
+                result = tasks.result_of(arm, seed, scale, folder)
+                found.found.setdefault(arm.name, []).append(result)
+                print(f"{arm.name}, seed {seed}: {result.solved[-1]}", file=sys.stderr, flush=True)
+    bars = found.bars()
+    results = {"scale": asdict(scale), "seeds": seeds, "arms": found.to_plain()}
+    whole = harness.document("life_tasks", results | {"calibration": harness.calibrate()}, bars)
+    notes = (__doc__ or "").partition("Suite tasks: ")[2].partition("\n\nSuite ")[0]
+    harness.finish(whole, [found.table(), harness.bars_table(bars)], is_saved=arguments.save, notes=notes)
 
 
 def reasoners(arguments: Any) -> None:
