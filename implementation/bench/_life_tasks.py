@@ -215,9 +215,12 @@ class TaskSequence(TrainedSolver):
         )
 
     def _forget_days(self) -> None:
-        """Practice sees no puzzle of before; what nights replay stays."""
+        """Practice begins anew from the same weights, without the puzzles of before; what nights replay
+        stays.
+        """
         for level in self._trainer.memory.levels:
             level.recent.count = 0
+        self._trainer.load(self._family.weights())
 
     def _wake(self, levels: list[int], secs: float) -> None:
         """As many puzzles in every arm: a longer day has them more slowly."""
