@@ -17,7 +17,7 @@ from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.runtime.sleep.puzzles.inline import InlineLearner
 from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
 
-RULE = {"decision": "allow", "effect": "cognitive", "states": ["wake", "rest", "dream"]}
+RULE = {"decision": "allow", "effect": "cognitive", "states": ["wake", "focus", "rest", "dream"]}
 
 
 def config(levels: Sequence[dict[str, object]] = ({"size": 4},), task: str = "sudoku", **solving: object):

@@ -20,7 +20,7 @@ from sage.runtime.tick.effector_gate import EffectorGate
 from sage.sensors.puzzle_messages import Puzzle
 
 SOLVES = SolvingConfig(weights="sudoku4")
-DENIED = PolicyRule(decision="deny", effect="cognitive", states=("wake", "rest", "dream"))
+DENIED = PolicyRule(decision="deny", effect="cognitive", states=("wake", "focus", "rest", "dream"))
 
 
 def weights_of(life, change=lambda tensor: tensor):
