@@ -264,7 +264,7 @@ def _card(report: SleepReport, secs: float, reach: float) -> str:
     return (
         '<article class="card"><header><h3'
         f' class="{kind}">{text(report.outcome.value.replace("_", " "))}</h3>'
-        f'<span class="quiet">{text(figures.duration(secs))}, tick'
+        f'<span class="quiet">{text(report.stream or "senses")}, {text(figures.duration(secs))}, tick'
         f" {figures.count(report.tick)}</span></header>"
         f"{f'<dl>{errors}</dl>' if errors else ''}{_interval(report, reach)}"
         f"{f'<p>{text(counts)}</p>' if report.num_steps else ''}<p>{text(report.reason)}</p></article>"

@@ -248,6 +248,7 @@ def test_a_skipped_sleep_divides_nothing_and_shows_no_empty_losses(tmp_path):
         assert writer.flush(20)
     page = Page(write_report(tmp_path).read_text())
     assert "too little yet" in page.words
+    assert re.search("senses, [0-9.]+ s, tick 10", page.words)
     assert "sleep: 1 skipped" in page.words
     assert "loss on held-out" not in page.words
     assert page.data["sleeps"] == []
