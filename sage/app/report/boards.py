@@ -50,9 +50,7 @@ def _longest(boards: Sequence[Board]) -> list[Board]:
 def _board(board: Board, levels: Sequence[LevelHistory], *, is_named: bool) -> str:
     num = len(board.ticks)
     steps = np.unique(np.linspace(0, num - 1, min(num, NUM_STEPS)).round().astype(int))
-    level = board.level or level_of(
-        len(board.cells), [each.name for each in levels if each.stream == board.stream]
-    )
+    level = level_of(len(board.cells), [each.name for each in levels if each.stream == board.stream])
     before, grids = board.cells, []
     for step in steps.tolist():
         answer = board.answers[step]
@@ -60,7 +58,7 @@ def _board(board: Board, levels: Sequence[LevelHistory], *, is_named: bool) -> s
         grids.append(f'<div>{grid}<span class="quiet">{_place(board, step)}</span></div>')
         before = answer
     name = f"{board.stream}: puzzle {board.puzzle}" if is_named else f"puzzle {board.puzzle}"
-    parts = [name, level or "level unknown"]
+    parts = [name, board.level or level or "level unknown"]
     if board.num_segments is not None:
         parts += [_counted(board.num_segments, "segment"), board.verdict]
     first, last = _tick(board, 0), _tick(board, -1)

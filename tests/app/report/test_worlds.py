@@ -90,6 +90,9 @@ def test_a_caption_has_the_segments_of_the_answer_and_whether_it_was_right() -> 
     page = boards_html([board(3, 3, segments=(1, 4, 9), **seen)], levels)
     assert "puzzle 3, sudoku 4x4 easy, 16 segments, right, 3 steps, ticks 0 to 2" in page
     assert re.findall('quiet">(.*?)<', page) == ["segment 1", "segment 4", "answer"]
+    named = boards_html([board(3, 3, level="hard", verdict="right", num_segments=16)], levels)
+    assert "puzzle 3, hard, " in named
+    assert '<b class="given">2</b>' in named  # a symbol 3 of a sudoku
     page = boards_html([board(3, 2)], levels)
     assert re.findall('quiet">(.*?)<', page) == ["tick 0", "tick 1"]
     assert "puzzle 4, sudoku 4x4, 1 step, tick 0<" in boards_html([board(4, 1)], levels)

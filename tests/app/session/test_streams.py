@@ -76,7 +76,7 @@ def test_the_life_of_sudokus_ends_with_real_hard_ones_that_are_searched(tmp_path
     settings = load_config(
         "sudoku",
         [
-            f"environments.graded.levels.hard.file={tmp_path / 'hard.txt'}",
+            f"environments.graded.levels.4.file={tmp_path / 'hard.txt'}",
             "environments.graded.first_level=4",
             "solving.weights=sudoku9",
         ],
@@ -94,10 +94,10 @@ def test_the_life_of_sudokus_ends_with_real_hard_ones_that_are_searched(tmp_path
     finally:
         run.close()
     (found,) = [each for each in experiences if each.level == 4][:1]
-    assert solver.levels[4].name == "hard"
+    assert solver.levels[4].name == "sudoku 9x9 hard"
     assert found.source is SolutionSource.VERIFIED
     assert found.num_calls > 1
-    assert set(settings.solving.search_levels) == {"hard"}
+    assert set(settings.solving.search_levels) == {"sudoku 9x9 hard"}
     assert settings.solver_training.night_calls > settings.solving.search
 
 
