@@ -3,8 +3,9 @@ directory of its own.
 
 Each session is a process with a trainer beside it, as a user starts it: nothing is known before. Of each
 level of sudoku: the share right of the first and the last 50 answers, and of 200 puzzles that the stream
-never poses. Of each night: its outcome, and its gain with the 90% interval of its own examination. Sessions
-run one after the other and need two cores of their own: on a loaded machine they learn less.
+never poses. Of each night: its outcome, and its gain with the 90% interval of its own examination. Of ticks:
+the 99th percentile of all, and of those during nights beside those while none ran. Sessions run one after the
+other and need two cores of their own: on a loaded machine they learn less.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ SECONDS, QUICK_SECONDS = 120, 12
 SEEDS = (0, 1, 2, 3, 4)
 FIRST_LEVEL, SECOND_LEVEL = "sudoku 4x4", "sudoku 6x6"
 MOST_FIRST, LEAST_LAST = 0.10, 0.95
+#: The 99th percentile of ticks during nights, times that of waking; of at least so many ticks of each kind.
+MOST_SLOWER, LEAST_TICKS = 1.5, 100
 
 
 @dataclass(frozen=True)
 class Session:
     """One run. levels: the summary's figures of each level of sudoku, in order.  nights: outcome, gain and
-    interval of each night of the puzzles.  p99_ms: of a tick.
+    interval of each night of the puzzles.  p99_ms: of a tick.  night_ticks: numbers and 99th percentiles of
+    the ticks during nights and of the others.
     """
 
     seed: int
@@ -38,6 +42,14 @@ class Session:
     nights: list[dict[str, Any]]
     num_ticks: int
     p99_ms: float
+    night_ticks: dict[str, Any]
+
+    @property
+    def slower(self) -> float | None:
+        """The 99th percentile of ticks during nights, times that of waking; None of too few ticks."""
+        if min(self.night_ticks["num_night"], self.night_ticks["num_waking"]) < LEAST_TICKS:
+            return None
+        return float(self.night_ticks["night_p99_ns"] / self.night_ticks["waking_p99_ns"])
 
     def level(self, name: str) -> dict[str, Any]:
         """Figures of that level; of no answer where it was not reached."""
@@ -79,6 +91,7 @@ def session_of(seed: int, summary: dict[str, Any]) -> Session:
         nights=nights,
         num_ticks=summary["num_ticks"],
         p99_ms=summary["tick_p99_ns"] * 1e-6,
+        night_ticks=summary["night_ticks"],
     )
 
 
@@ -86,11 +99,12 @@ def bars_of(sessions: Sequence[Session], *, is_owed: bool) -> list[harness.Bar]:
     """The worst of all seeds."""
     first = [each.level(FIRST_LEVEL) for each in sessions]
     second = [each.level(SECOND_LEVEL)["num_answered"] for each in sessions]
-    values: tuple[tuple[str, float, float, bool], ...] = (
+    values: tuple[tuple[str, float | None, float, bool], ...] = (
         ("4x4, right of the first 50, largest", _most(first, "first"), MOST_FIRST, False),
         ("4x4, right of the last 50, least", _least(first, "last"), LEAST_LAST, True),
         ("4x4, right of 200 held out, least", _least(first, "held_out"), LEAST_LAST, True),
         ("6x6, answers, least", float(min(second, default=0)), 1.0, True),
+        ("p99 during a night, times that of waking, largest", _most_slower(sessions), MOST_SLOWER, False),
     )
     return [
         harness.Bar(
@@ -108,6 +122,13 @@ def _most(levels: Sequence[dict[str, Any]], name: str) -> float:
     return max((1.0 if each[name] is None else float(each[name]) for each in levels), default=1.0)
 
 
+def _most_slower(sessions: Sequence[Session]) -> float | None:
+    """None where a session has too few ticks of either kind."""
+    found = [each.slower for each in sessions]
+    known = [slower for slower in found if slower is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
 def tables_of(sessions: Sequence[Session]) -> list[harness.TextTable]:
     rows, nights = [], []
     for each in sessions:
@@ -117,7 +138,6 @@ def tables_of(sessions: Sequence[Session]) -> list[harness.TextTable]:
         for night in each.nights:
             gain = [_percent(night[name], sign="+") for name in ("gain", "gain_low", "gain_high")]
             nights.append((str(each.seed), night["outcome"], str(night["num_examined"]), *gain))
-    ticks = tuple((str(each.seed), f"{each.num_ticks:,}", f"{each.p99_ms:.1f}") for each in sessions)
     names = sorted({level["name"] for each in sessions for level in each.levels})
     means = tuple((name, *_mean(sessions, name)) for name in names)
     columns = ("seed", "level", "answers", "first 50", "last 50", "held out")
@@ -129,8 +149,27 @@ def tables_of(sessions: Sequence[Session]) -> list[harness.TextTable]:
             columns=("seed", "outcome", "examined", "gain", "90% from", "to"),
             rows=tuple(nights),
         ),
-        harness.TextTable(title="Ticks", columns=("seed", "ticks", "p99 ms"), rows=ticks),
+        harness.TextTable(
+            title="Ticks",
+            columns=("seed", "ticks", "p99 ms", "at night", "p99 ms", "awake", "p99 ms", "night / awake"),
+            rows=tuple(map(_tick_row, sessions)),
+        ),
     ]
+
+
+def _tick_row(session: Session) -> tuple[str, ...]:
+    ticks = session.night_ticks
+    kinds = [
+        text
+        for kind in ("night", "waking")
+        for text in (f"{ticks[f'num_{kind}']:,}", _millis(ticks[f"{kind}_p99_ns"]))
+    ]
+    slower = "-" if session.slower is None else f"{session.slower:.2f}"
+    return (str(session.seed), f"{session.num_ticks:,}", f"{session.p99_ms:.1f}", *kinds, slower)
+
+
+def _millis(value_ns: float | None) -> str:
+    return "-" if value_ns is None else f"{value_ns * 1e-6:.1f}"
 
 
 def _mean(sessions: Sequence[Session], name: str) -> tuple[str, ...]:

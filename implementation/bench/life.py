@@ -188,7 +188,7 @@ def self_teaching(arguments: Any) -> None:
         harness.bars_table(bars),
     ]
     whole = harness.document("life_self_teaching", results | {"calibration": harness.calibrate()}, bars)
-    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+    harness.finish(whole, tables, is_saved=arguments.save, notes=text_of(arguments.suite))
 
 
 def main() -> None:
@@ -213,6 +213,11 @@ def main() -> None:
     }
     suite = suites[arguments.suite]
     suite(arguments)
+
+
+def text_of(suite: str) -> str:
+    """What this module's text says of a suite, for its result."""
+    return (__doc__ or "").partition(f"Suite {suite}: ")[2].partition("\n\nSuite ")[0]
 
 
 def seeds_of(arguments: Any, num: int) -> tuple[int, ...]:
@@ -248,9 +253,7 @@ def killed_life(arguments: Any) -> None:
     }
     tables = [*kills_report.tables(life), harness.bars_table(bars)]
     whole = harness.document("life_kills", results, bars)
-    harness.finish(
-        whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("Suite kills: ")[2]
-    )
+    harness.finish(whole, tables, is_saved=arguments.save, notes=text_of(arguments.suite))
 
 
 def nights_of(
@@ -283,7 +286,7 @@ def write(
     tables = [report.life_table(lives), *map(report.nights_table, sleepers)]
     tables += [harness.bars_table(bars)] if bars else []
     whole = harness.document(name, results, bars)
-    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+    harness.finish(whole, tables, is_saved=arguments.save, notes=text_of(arguments.suite))
 
 
 def run_lives(

@@ -35,6 +35,9 @@ class SolvingConfig(Section):
     search: int = Field(
         0, ge=0, le=65_536, description="model calls of a search after the first try; needs asks_rules"
     )
+    search_levels: tuple[str, ...] = Field(
+        (), description="names of the levels that are searched; empty: all levels of every stream"
+    )
     weights: str = Field("fresh", min_length=1, description="fresh, the name of a shipped model, or a path")
     preset: str | None = Field(
         None, description="of the model; null: sudoku for interchangeable symbols, else a grid model"
@@ -46,6 +49,12 @@ class SolvingConfig(Section):
     num_checked: int = Field(
         8, ge=2, le=256, description="held-out puzzles of a level that weights on offer are checked on"
     )
+
+    def of_level(self, name: str) -> SolvingConfig:
+        """Without a search where `search_levels` are others."""
+        if not self.search_levels or name in self.search_levels:
+            return self
+        return self.model_copy(update={"search": 0})
 
 
 class SolverTrainingConfig(Section):

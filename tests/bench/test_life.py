@@ -15,7 +15,7 @@ from _life_dark import ALPHA, BETA, dark_loss
 from _life_teaching import Judged, Life, Night, Scale, folder_name, judge_once, keep_known
 from _life_teaching_report import bars_of, difference
 from _sudoku_ways import Way
-from life import FIXTURE_SHA256, check_fixture
+from life import FIXTURE_SHA256, SUITES, check_fixture, text_of
 
 from sage.hrm_core.tasks.catalogue import make_task
 
@@ -32,6 +32,13 @@ def test_a_difference_is_paired_over_puzzles_and_averages_their_seeds() -> None:
     assert mean == pytest.approx(0.375)
     assert low < mean < high
     assert difference(worse, worse) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_result_has_the_text_of_its_own_suite_alone(suite: str) -> None:
+    text = text_of(suite)
+    assert text
+    assert "Suite" not in text
 
 
 def test_bars_are_owed_with_fewer_than_three_seeds() -> None:

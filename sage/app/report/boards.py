@@ -1,5 +1,5 @@
-"""The last puzzles of a session, each answer as it formed. Invariant: at most NUM_BOARDS a stream, NUM_STEPS
-grids each.
+"""Of the last puzzles of a session those with the most steps, each answer as it formed. Invariant: at most
+NUM_BOARDS a stream, NUM_STEPS grids each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from sage.app.store.boards import Board
 from sage.app.terminal import figures
 
 NUM_BOARDS, NUM_STEPS = 3, 6
+#: Puzzles of a stream that these are chosen from: the last ones.
+NUM_RECENT = 12
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _MAZE = {1: "█", 2: "", 3: "S", 4: "G", 5: "•"}
 
@@ -26,16 +28,23 @@ def boards_html(boards: Sequence[Board], levels: Sequence[LevelHistory]) -> str:
     chosen = [
         board
         for stream in streams
-        for board in [each for each in boards if each.stream == stream][-NUM_BOARDS:]
+        for board in _longest([each for each in boards if each.stream == stream][-NUM_RECENT:])
     ]
     if not chosen:
         return ""
     figures_html = "".join(_board(board, levels, is_named=len(streams) > 1) for board in chosen)
     note = (
-        "The last puzzles in hand, from left to right the answer after the steps in which it changed. Bold"
-        " cells are given; a shaded cell is another one than in the step before."
+        f"Of the last {NUM_RECENT} puzzles in hand those whose answers changed most often: from left to"
+        " right the answer after segments, or ticks, in which it changed, and the one that was given. Bold"
+        " cells are the puzzle's; a shaded cell is another one than in the grid before."
     )
     return f'<h3>Puzzles in hand</h3><p class="note">{text(note)}</p><div class="boards">{figures_html}</div>'
+
+
+def _longest(boards: Sequence[Board]) -> list[Board]:
+    """Those with the most steps, of equal ones the last, in their order."""
+    order = sorted(range(len(boards)), key=lambda index: (len(boards[index].ticks), index))
+    return [boards[index] for index in sorted(order[-NUM_BOARDS:])]
 
 
 def _board(board: Board, levels: Sequence[LevelHistory], *, is_named: bool) -> str:
@@ -45,13 +54,33 @@ def _board(board: Board, levels: Sequence[LevelHistory], *, is_named: bool) -> s
     before, grids = board.cells, []
     for step in steps.tolist():
         answer = board.answers[step]
-        grids.append(_grid(board.cells, answer, before, level))
+        grid = _grid(board.cells, answer, before, level)
+        grids.append(f'<div>{grid}<span class="quiet">{_place(board, step)}</span></div>')
         before = answer
     name = f"{board.stream}: puzzle {board.puzzle}" if is_named else f"puzzle {board.puzzle}"
-    first, last = (figures.count(int(each)) for each in (board.ticks[0], board.ticks[-1]))
-    caption = f"{name}, {level or 'level unknown'}, {figures.count(num)} steps, ticks {first} to {last}"
+    parts = [name, board.level or level or "level unknown"]
+    if board.num_segments is not None:
+        parts += [_counted(board.num_segments, "segment"), board.verdict]
+    first, last = _tick(board, 0), _tick(board, -1)
+    ticks = first if first == last else f"{first.replace('tick', 'ticks')} to {last.removeprefix('tick ')}"
+    parts += [_counted(num, "step"), ticks]
     steps_html = f'<div class="steps" tabindex="0">{"".join(grids)}</div>'
-    return f"<figure><figcaption>{text(caption)}</figcaption>{steps_html}</figure>"
+    return f"<figure><figcaption>{text(', '.join(parts))}</figcaption>{steps_html}</figure>"
+
+
+def _place(board: Board, step: int) -> str:
+    """The last step of an answer with a result is what was given, which may be that of an earlier segment."""
+    if board.verdict and step == len(board.ticks) - 1:
+        return "answer"
+    return f"segment {board.segments[step]}" if board.segments else _tick(board, step)
+
+
+def _tick(board: Board, step: int) -> str:
+    return f"tick {figures.count(int(board.ticks[step]))}"
+
+
+def _counted(num: int, unit: str) -> str:
+    return f"{figures.count(num)} {unit}{'' if num == 1 else 's'}"
 
 
 def level_of(num_cells: int, levels: Sequence[str]) -> str:

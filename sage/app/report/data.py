@@ -23,6 +23,7 @@ from sage.app.store.metrics_store import LevelHistory, MetricsStore, Series, Ses
 from sage.app.terminal.budget import BudgetFigures
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures, counted_sources
 from sage.app.terminal.skips import SkipFigures
+from sage.app.terminal.tick_times import NightTicks
 from sage.runtime.report import Event, SleepReport, State
 
 _MAX_POINTS, _MIN_POINTS = 1500, 240
@@ -88,6 +89,7 @@ class ReportData:
     memory: MemoryMap | None = None
     worlds: tuple[EpisodeHistory, ...] = ()
     boards: tuple[Board, ...] = ()
+    night_ticks: NightTicks = field(default_factory=NightTicks)
 
     @property
     def night_secs(self) -> tuple[float, ...]:
@@ -138,6 +140,7 @@ def collect(store: MetricsStore, session: SessionRecord, *, memory: MemoryMap | 
         memory=memory,
         worlds=worlds,
         boards=store.boards(session.id),
+        night_ticks=store.night_ticks(session.id),
     )
 
 

@@ -17,6 +17,7 @@ from sage.app.report.memories import memories_html
 from sage.app.report.plots import Plot
 from sage.app.report.puzzles import NUM_RECENT, SECTION, ForgettingTable, forgetting_tables, labels_of
 from sage.app.report.skips import skips_table
+from sage.app.report.tick_times import night_ticks_table
 from sage.app.report.worlds import SECTION as WORLDS
 from sage.app.report.worlds import world_table
 from sage.app.terminal import figures
@@ -263,7 +264,7 @@ def _card(report: SleepReport, secs: float, reach: float) -> str:
     return (
         '<article class="card"><header><h3'
         f' class="{kind}">{text(report.outcome.value.replace("_", " "))}</h3>'
-        f'<span class="quiet">{text(figures.duration(secs))}, tick'
+        f'<span class="quiet">{text(report.stream or "senses")}, {text(figures.duration(secs))}, tick'
         f" {figures.count(report.tick)}</span></header>"
         f"{f'<dl>{errors}</dl>' if errors else ''}{_interval(report, reach)}"
         f"{f'<p>{text(counts)}</p>' if report.num_steps else ''}<p>{text(report.reason)}</p></article>"
@@ -375,4 +376,5 @@ _TABLES: dict[str, Callable[[ReportData], str]] = {
     WORLDS: _world_table,
     "Coherence": _coherence_table,
     "Attention": lambda data: budget_table(data.budget) + skips_table(data.skips),
+    "Machine": lambda data: night_ticks_table(data.night_ticks),
 }

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.app.report.plots import Line, Plot, rolling_mean
+from sage.app.report.plots import Line, Plot
 from sage.app.store.metrics_store import LevelHistory
 from sage.runtime.report import SleepReport
 
 SECTION = "Puzzles"
-#: Points that a mean of segments covers, at least.
-NARROWEST_WINDOW = 20
-#: Answers that a share is of.
-NUM_RECENT = 50
+#: Answers that a share is of, and a mean of segments.
+NUM_RECENT, NUM_AVERAGED = 50, 10
 
 
 def puzzle_plots(levels: Sequence[LevelHistory], ticks: np.ndarray) -> tuple[Plot, ...]:
@@ -27,13 +25,13 @@ def puzzle_plots(levels: Sequence[LevelHistory], ticks: np.ndarray) -> tuple[Plo
     answered = [level for level in levels if len(level.ticks)]
     if not answered:
         return ()
-    labels, window = labels_of(answered), max(NARROWEST_WINDOW, len(ticks) // 30)
+    labels = labels_of(answered)
     solved = tuple(
         Line(label=label, values=100 * level.trailing_share(ticks, NUM_RECENT), tone=tone)
         for tone, (label, level) in enumerate(zip(labels, answered))
     )
     segments = tuple(
-        Line(label=label, values=rolling_mean(level.segments_per_answer(ticks), window), tone=tone)
+        Line(label=label, values=level.trailing_segments(ticks, NUM_AVERAGED), tone=tone)
         for tone, (label, level) in enumerate(zip(labels, answered))
     )
     return (
@@ -51,7 +49,7 @@ def puzzle_plots(levels: Sequence[LevelHistory], ticks: np.ndarray) -> tuple[Plo
             id="segments",
             section=SECTION,
             title="Reasoning per answer",
-            note="Segments of the model for each answer, averaged over neighbouring points.",
+            note=f"Segments of the model for each answer, mean of the last {NUM_AVERAGED} of each level.",
             lines=segments,
             unit="segments",
             low=0.0,

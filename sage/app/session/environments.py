@@ -219,5 +219,5 @@ def _check_policy(entry: DeviceEntry, effectors: tuple[EffectorSpec, ...], polic
 
 
 def _rule_for(spec: EffectorSpec) -> str:
-    states = ", states: [wake, rest, dream]" if spec.effect == ANSWER_EFFECT else ""
+    states = ", states: [wake, focus, rest, dream]" if spec.effect == ANSWER_EFFECT else ""
     return f"{{decision: allow, effect: {spec.effect}, target: {spec.target}{states}}}"

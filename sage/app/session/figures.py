@@ -13,6 +13,7 @@ from sage.app.session.solving_figures import StreamFigures
 from sage.app.terminal.budget import BudgetFigures
 from sage.app.terminal.skill import SkillFigures
 from sage.app.terminal.skips import SkipFigures
+from sage.app.terminal.tick_times import NightTicks
 from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, SleepReport
 
 
@@ -58,7 +59,7 @@ class SessionFigures:
     missing: optional sensors that this machine lacks, by name, with the reason.
     solving: of each puzzle stream.  acting: of each world that moves by the loop's actions.
     totals: what environments counted, by the environment's name.
-    budget: who got the segments.
+    budget: who got the segments.  night_ticks: tick times during nights, and while none ran.
     skips: why sources got no full attention and streams no segment, the most frequent reason first.
     """
 
@@ -89,3 +90,4 @@ class SessionFigures:
     totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     skips: tuple[SkipFigures, ...] = ()
     budget: BudgetFigures = field(default_factory=BudgetFigures)
+    night_ticks: NightTicks = field(default_factory=NightTicks)

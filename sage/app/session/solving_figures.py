@@ -140,14 +140,15 @@ class SolvingTally:
 
 
 def learned_lines(stream: StreamFigures, sleeps: Sequence[SleepReport]) -> Iterator[str]:
-    """What it learned to do, one line a level, then what the last night changed."""
+    """What it learned to do, one line a level, then what the last night changed, if there was one."""
     begun = [level for level in stream.levels if level.num_answered]
     for level in begun:
         yield _level_line(level)
     if not begun:
         yield "no answer had a result"
     nights = [report for report in sleeps if report.stream == stream.stream]
-    yield _night_line(nights)
+    if nights:
+        yield _night_line(nights)
     yield _learner_line(stream)
 
 
@@ -167,8 +168,8 @@ def _level_line(level: LevelFigures) -> str:
 def _night_line(nights: Sequence[SleepReport]) -> str:
     examined = [report for report in nights if report.levels]
     if not examined:
-        reasons = f" ({nights[-1].outcome.value.replace('_', ' ')}: {nights[-1].reason})" if nights else ""
-        return f"nights: none examined{reasons}"
+        last = nights[-1]
+        return f"nights: none examined ({last.outcome.value.replace('_', ' ')}: {last.reason})"
     report = examined[-1]
     verb = "changed" if report.outcome is SleepOutcome.ACCEPTED else "would have changed"
     changes = "; ".join(

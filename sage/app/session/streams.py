@@ -10,7 +10,7 @@ from pathlib import Path
 from sage.app.config.names import check_model
 from sage.app.config.sage_config import SageConfig
 from sage.app.session.environments import PuzzleEndpoints
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import UserError, nearest
 from sage.errors import InputError, SageError
 from sage.hrm_core.tasks.address import TaskAddress, address_for
 from sage.hrm_core.tasks.catalogue import make_task
@@ -44,7 +44,18 @@ def build_streams(
         raise UserError(f"{config.name}: {error}") from error
     if section.weights != FRESH:
         check_model(section.weights)
+    _check_search_levels(config, endpoints)
     return tuple(_stream(config, each, hub, clock, directory / each.name) for each in endpoints)
+
+
+def _check_search_levels(config: SageConfig, endpoints: Sequence[PuzzleEndpoints]) -> None:
+    names = list(dict.fromkeys(level.name for world in endpoints for level in world.environment.levels))
+    for name in config.solving.search_levels:
+        if name not in names:
+            raise UserError(
+                f"{config.name}: solving.search_levels has {name!r}: no level has this name:"
+                f" {nearest(name, names)}"
+            )
 
 
 def _stream(config: SageConfig, world: PuzzleEndpoints, hub: Hub, clock: Clock, folder: Path) -> PuzzleStream:

@@ -19,6 +19,7 @@ from sage.app.session.solving_figures import SolvingTally
 from sage.app.terminal.budget import BudgetTally
 from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
 from sage.app.terminal.skips import SkipTally
+from sage.app.terminal.tick_times import LogHistogram, NightTickTally
 from sage.runtime.report import (
     NAN,
     CoherenceFacts,
@@ -54,6 +55,7 @@ class SessionSummary:
         self._last_ns = 0
         self._total = LogHistogram()
         self._overhead = LogHistogram()
+        self._night_ticks = NightTickTally()
         self._states: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
         self._skill = SkillTable()
@@ -78,6 +80,7 @@ class SessionSummary:
         self._num_overruns += timing.is_overrun
         self._total.add(timing.total_ns)
         self._overhead.add(timing.overhead_ns)
+        self._night_ticks.add(facts.state, timing.total_ns)
         self._states[facts.state.value] += 1
         self._skill.next_tick()
         for source in facts.sources:
@@ -139,6 +142,7 @@ class SessionSummary:
             tick_p99_ns=self._total.quantile(0.99),
             overhead_p50_ns=self._overhead.quantile(0.5),
             overhead_p99_ns=self._overhead.quantile(0.99),
+            night_ticks=self._night_ticks.figures(),
             ticks_in_state=tuple(self._states.most_common()),
             skill=skill,
             verdict=verdict(skill),
@@ -212,29 +216,3 @@ class SessionSummary:
 class _SourceTally:
     last: SourceFacts
     num_readings: int = 0
-
-
-class LogHistogram:
-    """Quantiles of durations to 1%, in a bounded number of counts: bin k counts durations in [1.02^k,
-    1.02^(k+1)) ns.
-    """
-
-    _LOG_BASE = math.log(1.02)
-
-    def __init__(self) -> None:
-        self._counts: Counter[int] = Counter()
-        self._num = 0
-
-    def add(self, value_ns: int) -> None:
-        self._counts[int(math.log(max(1, value_ns)) / self._LOG_BASE)] += 1
-        self._num += 1
-
-    def quantile(self, share: float) -> float:
-        """The middle of the bin that holds the quantile; NaN of nothing."""
-        rank = share * (self._num - 1)
-        num_below = 0
-        for index in sorted(self._counts):
-            num_below += self._counts[index]
-            if num_below > rank:
-                return math.exp((index + 0.5) * self._LOG_BASE)
-        return NAN

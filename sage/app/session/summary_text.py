@@ -17,6 +17,7 @@ from sage.app.terminal.budget import budget_line
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
 from sage.app.terminal.skips import skips_line
+from sage.app.terminal.tick_times import night_ticks_text
 from sage.memory.salience import SCORES
 from sage.runtime.report import SleepOutcome, SleepReport
 
@@ -131,13 +132,14 @@ def _share(part: int, whole: int) -> str:
 
 
 def _tick_fact(figures: SessionFigures) -> str:
+    nights = night_ticks_text(figures.night_ticks)
     whole = f"median {millis(figures.tick_p50_ns)}, 99th percentile {millis(figures.tick_p99_ns)}"
     overhead = (
         f"median {millis(figures.overhead_p50_ns, 2)}, 99th percentile {millis(figures.overhead_p99_ns, 2)}"
     )
     return (
-        f"{whole}; without the model: {overhead}; {count(figures.num_overruns)} ticks took longer than their"
-        " period"
+        f"{whole}{nights and f' ({nights})'}; without the model: {overhead};"
+        f" {count(figures.num_overruns)} ticks took longer than their period"
     )
 
 

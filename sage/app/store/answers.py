@@ -41,21 +41,20 @@ class LevelHistory:
 
     def trailing_share(self, ticks: np.ndarray, num: int) -> np.ndarray:
         """(M,) share right of the last `num` answers up to each of `ticks`; NaN before the first answer."""
-        answers, right = _cumulated(self.num_answers), _cumulated(self.num_right)
+        return self._trailing(self.num_right, ticks, num)
+
+    def trailing_segments(self, ticks: np.ndarray, num: int) -> np.ndarray:
+        """(M,) mean segments of the last `num` answers up to each of `ticks`; NaN before the first answer."""
+        return self._trailing(self.num_segments, ticks, num)
+
+    def _trailing(self, counts: np.ndarray, ticks: np.ndarray, num: int) -> np.ndarray:
+        """Of `counts`, (N,) sums of each row, the mean over the last `num` answers."""
+        answers, sums = _cumulated(self.num_answers), _cumulated(counts)
         end = answers[np.searchsorted(self.ticks, ticks, side="right")]  # (M,) answers so far
         start = np.maximum(end - num, 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            share = (np.interp(end, answers, right) - np.interp(start, answers, right)) / (end - start)
-        found: np.ndarray = np.where(end > start, share, np.nan)
-        return found
-
-    def segments_per_answer(self, ticks: np.ndarray) -> np.ndarray:
-        """(M,) mean segments of the answers between each tick and the one before it; NaN without any."""
-        places = np.searchsorted(self.ticks, ticks, side="right")
-        answers = np.diff(_cumulated(self.num_answers)[places], prepend=0)
-        segments = np.diff(_cumulated(self.num_segments)[places], prepend=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found: np.ndarray = np.where(answers > 0, segments / answers, np.nan)
+            mean = (np.interp(end, answers, sums) - np.interp(start, answers, sums)) / (end - start)
+        found: np.ndarray = np.where(end > start, mean, np.nan)
         return found
 
     def _share(self, start: int, end: int) -> float:

@@ -34,11 +34,13 @@ from sage.app.store.series import Series, read_series
 from sage.app.store.skill import read_skill_table
 from sage.app.store.skips import read_skips
 from sage.app.store.thinning import Retention, transaction, used_bytes
+from sage.app.store.tick_times import read_night_ticks
 from sage.app.store.writer import StoreStatistics, StoreWriter
 from sage.app.terminal.budget import BudgetFigures
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import SkillTable
 from sage.app.terminal.skips import SkipFigures
+from sage.app.terminal.tick_times import NightTicks
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, TickReport
 
@@ -267,6 +269,10 @@ class MetricsStore:
     def budget(self, session: str) -> BudgetFigures:
         with self._connected() as connection:
             return read_budget(connection, _session_row(connection, self.path, session)["key"])
+
+    def night_ticks(self, session: str) -> NightTicks:
+        with self._connected() as connection:
+            return read_night_ticks(connection, _session_row(connection, self.path, session)["key"])
 
     def coherence(self, session: str) -> tuple[CoherenceRow, ...]:
         """The figures of every window, oldest first, then by metric and modules; empty without a window."""

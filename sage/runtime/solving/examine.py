@@ -13,7 +13,7 @@ from sage.runtime.solving.under_way import settings_of
 #: The first held-out puzzles of each level's task, which a session's summary counts. No night is judged by
 #: them where the task has more.
 NUM_SUMMARISED = 200
-#: Puzzles that are solved together.
+#: Puzzles that are solved together; fewer where a search makes each of them longer.
 BATCH = 50
 
 
@@ -22,7 +22,8 @@ def examine(
 ) -> tuple[int, int]:
     """How many held-out puzzles of a level were tried, and how many the task's rules accept the answer of.
 
-    At most `num`, in batches; none is begun after limit_secs of real time.
+    At most `num`, in batches; none is begun after limit_secs of real time. They are solved as the stream's
+    own are, with a search where its level has one.
     """
     stream_level, ends_at = solver.levels[level], time.monotonic() + limit_secs
     examples = stream_level.examples(num)
@@ -30,12 +31,15 @@ def examine(
         return 0, 0
     num_tried = num_solved = 0
     model = solver.family[level]
-    settings = settings_of(config, 0).changed(max_segments=segments_of(model, config))
-    for start in range(0, len(examples), BATCH):
+    section = config.of_level(stream_level.name)
+    settings = settings_of(section, 0).changed(max_segments=segments_of(model, section))
+    longest = settings.max_segments + settings.search * settings.search_segments
+    batch = max(1, BATCH * settings.max_segments // longest)
+    for start in range(0, len(examples), batch):
         if time.monotonic() >= ends_at:
             break
-        cells = examples.inputs[start : start + BATCH]
-        engine = Engine(model, stream_level.task, batch_size=BATCH)
+        cells = examples.inputs[start : start + batch]
+        engine = Engine(model, stream_level.task, batch_size=batch)
         jobs = [engine.submit(each, settings) for each in cells]
         while not engine.is_idle:
             engine.step()

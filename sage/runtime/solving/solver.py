@@ -56,7 +56,7 @@ class StreamSolver:
         self._world = stream.world
         self.levels = tuple(stream.levels)
         self.rows = [
-            LevelRows(self.family[index], level.task, config, seed)
+            LevelRows(self.family[index], level.task, config.of_level(level.name), seed)
             for index, level in enumerate(stream.levels)
         ]
         self.num_swapped = 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sage.app.config.state_dir import STORE_NAME
-from sage.app.report.puzzles import forgetting_tables
+from sage.app.report.puzzles import forgetting_tables, puzzle_plots
 from sage.app.report.write import write_report
 from sage.app.session.synthetic import SyntheticSession
-from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.metrics_store import LevelHistory, MetricsStore
 from sage.runtime.report import (
     AnswerFacts,
     LevelExamination,
@@ -86,6 +87,18 @@ def test_the_page_has_the_curve_and_every_name_as_text(tmp_path):
     assert "held-out puzzles solved" in page
     assert ATTACK not in page
     assert "50.0% → 90.0%" in page
+
+
+def test_the_plot_of_segments_has_values_where_answers_come_every_sixteen_ticks():
+    answers = np.arange(16, 1400, 16)
+    ones = np.ones(len(answers), np.int64)
+    level = LevelHistory(
+        stream="s", name="4x4", ticks=answers, num_answers=4 * ones, num_right=ones, num_abstained=0 * ones,
+        num_segments=64 * ones, confidence=ones.astype(float),
+    )  # fmt: skip
+    segments = puzzle_plots((level,), np.arange(1400))[1].lines[0].values
+    assert np.isnan(segments[:16]).all()
+    assert (segments[16:] == 16).all()
 
 
 def test_a_session_without_puzzles_has_no_section_of_them(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 
 from sage.app.report.boards import NUM_BOARDS, NUM_STEPS, boards_html
@@ -51,13 +54,15 @@ def level(name: str) -> LevelHistory:
     )  # fmt: skip
 
 
-def board(puzzle: int, num_steps: int) -> Board:
+def board(puzzle: int, num_steps: int, **result: Any) -> Board:
     cells = np.ones(16, np.int32)
     cells[0] = 3
     answers = np.stack([cells] * num_steps)
     for step in range(num_steps):
         answers[step:, 1 + step % 15] = 2 + step % 4
-    return Board(stream="s", puzzle=puzzle, cells=cells, ticks=np.arange(num_steps), answers=answers)
+    return Board(
+        stream="s", puzzle=puzzle, cells=cells, ticks=np.arange(num_steps), answers=answers, **result
+    )
 
 
 def test_the_last_puzzles_are_drawn_step_by_step() -> None:
@@ -70,6 +75,27 @@ def test_the_last_puzzles_are_drawn_step_by_step() -> None:
     assert page.count("--columns:4") == 3 * NUM_STEPS
     assert '<b class="new">1</b>' in page
     assert boards_html([], []) == ""
+
+
+def test_of_the_last_puzzles_those_with_the_most_steps_are_drawn() -> None:
+    steps = [9] * 3 + [1, 5, 1, 7, 1, 1, 1, 1, 1, 1, 6, 1]
+    page = boards_html([board(number, num) for number, num in enumerate(steps)], [level("sudoku 4x4")])
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert [caption.partition(",")[0] for caption in captions] == ["puzzle 4", "puzzle 6", "puzzle 13"]
+
+
+def test_a_caption_has_the_segments_of_the_answer_and_whether_it_was_right() -> None:
+    levels = [level("sudoku 4x4")]
+    seen = {"level": "sudoku 4x4 easy", "verdict": "right", "num_segments": 16}
+    page = boards_html([board(3, 3, segments=(1, 4, 9), **seen)], levels)
+    assert "puzzle 3, sudoku 4x4 easy, 16 segments, right, 3 steps, ticks 0 to 2" in page
+    assert re.findall('quiet">(.*?)<', page) == ["segment 1", "segment 4", "answer"]
+    named = boards_html([board(3, 3, level="hard", verdict="right", num_segments=16)], levels)
+    assert "puzzle 3, hard, " in named
+    assert '<b class="given">2</b>' in named  # a symbol 3 of a sudoku
+    page = boards_html([board(3, 2)], levels)
+    assert re.findall('quiet">(.*?)<', page) == ["tick 0", "tick 1"]
+    assert "puzzle 4, sudoku 4x4, 1 step, tick 0<" in boards_html([board(4, 1)], levels)
 
 
 def test_a_board_of_an_unknown_level_shows_its_numbers() -> None:

@@ -248,9 +248,22 @@ def test_a_skipped_sleep_divides_nothing_and_shows_no_empty_losses(tmp_path):
         assert writer.flush(20)
     page = Page(write_report(tmp_path).read_text())
     assert "too little yet" in page.words
+    assert re.search("senses, [0-9.]+ s, tick 10", page.words)
     assert "sleep: 1 skipped" in page.words
     assert "loss on held-out" not in page.words
     assert page.data["sleeps"] == []
+
+
+def test_tick_times_during_nights_stand_beside_the_others_as_in_the_summary(tmp_path):
+    session = stored(tmp_path, SyntheticSession(num_ticks=600))
+    summary = SessionSummary()
+    SyntheticSession(num_ticks=600).play(summary)
+    with MetricsStore(tmp_path / STORE_NAME) as store:
+        ticks = collect(store, store.session(session)).night_ticks
+    assert ticks == summary.figures().night_ticks
+    assert ticks.num_night > 0
+    page = Page(write_report(tmp_path).read_text())
+    assert "during a nightwhile none ran" in re.sub(r"[\d.,]+( ms)?", "", page.words)
 
 
 def test_no_store_no_session_and_no_room_are_one_line_each(tmp_path):

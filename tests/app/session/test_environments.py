@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from sage.app.config.sage_config import SageConfig, build_config, effective
+from sage.app.config.sage_config import SageConfig, build_config, effective, load_config
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import build_run
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import Clock, ManualClock, RealClock
+from sage.runtime.report import State
 
 ROOM = {"kind": "key_door", "name": "room"}
 FOUR = {"kind": "puzzles", "task": "sudoku", "options": {"size": 4}}
@@ -20,12 +21,12 @@ COGNITIVE = {
     "decision": "allow",
     "effect": "cognitive",
     "target": "puzzle",
-    "states": ["wake", "rest", "dream"],
+    "states": ["wake", "focus", "rest", "dream"],
 }
 
 
 def config(
-    *environments: dict[str, Any], rules: tuple[dict[str, Any], ...] = (SIMULATED, COGNITIVE)
+    *environments: dict[str, Any], rules: tuple[dict[str, Any], ...] = (SIMULATED, COGNITIVE), **sections: Any
 ) -> SageConfig:
     data = {
         "sensors": [{"kind": "synthetic", "name": "s"}],
@@ -33,6 +34,7 @@ def config(
         "environments": list(environments),
         "policy": {"rules": list(rules)},
         "solver_training": {"min_puzzles": 4},
+        **sections,
     }
     return build_config(YamlDocument(data=data, source="test.yaml"))
 
@@ -83,6 +85,39 @@ def test_a_puzzle_stream_is_answered_and_learned_from(tmp_path: Path) -> None:
     assert [answer for each in again for answer in each.answers] == answers
 
 
+def _rules_of_answers(name: str) -> list[dict[str, Any]]:
+    """Of a shipped configuration."""
+    return [rule.model_dump() for rule in load_config(name).policy.rules if rule.target == "puzzle"]
+
+
+def test_a_session_that_focuses_answers_in_focus_too(tmp_path: Path) -> None:
+    settings = config(
+        {**FOUR, "window": 16},
+        rules=tuple(_rules_of_answers("default")),
+        metabolism={"focuses": True, "focus_demand": 0.001},
+    )
+    clock = ManualClock()
+    run = build_run(settings, clock, directory=tmp_path)
+    run.open()
+    decisions: list[str] = []
+    try:
+        while len(decisions) < 4 and run.loop.tick_count < 300:
+            facts = run.loop.tick().facts
+            if facts.state is State.FOCUS:
+                decisions += [action.decision for action in facts.actions]
+            run.loop.between_ticks.pass_time(run.loop.tick_count, clock.now_ns())
+            clock.advance(50_000_000)
+    finally:
+        run.close()
+    assert decisions == ["allow"] * 4
+
+
+@pytest.mark.parametrize("name", ["default", "jetson", "maze", "sudoku", "table"])
+def test_the_shipped_configurations_allow_answers_in_every_state_but_a_crisis(name: str) -> None:
+    (rule,) = _rules_of_answers(name)
+    assert rule["states"] == ("wake", "focus", "rest", "dream")
+
+
 def test_on_a_real_clock_it_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     clock = RealClock()
     run = build_run(config(ROOM), clock, directory=tmp_path)
@@ -106,7 +141,7 @@ def test_an_effector_that_no_policy_rule_matches_is_refused_with_the_rule(
     rule = (
         "{decision: allow, effect: simulated, target: world}"
         if environment is ROOM
-        else "{decision: allow, effect: cognitive, target: puzzle, states: [wake, rest, dream]}"
+        else "{decision: allow, effect: cognitive, target: puzzle, states: [wake, focus, rest, dream]}"
     )
     with pytest.raises(UserError, match="no policy rule matches its effector") as caught:
         build_run(config(environment, rules=()), ManualClock(), directory=tmp_path)

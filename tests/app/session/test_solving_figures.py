@@ -83,6 +83,10 @@ def test_the_lines_say_what_it_learned_and_what_the_night_changed():
     assert lines[2] == "the night (accepted) changed 4x4 by +5.0 points (+1.0 to +9.0, of 80)"
     rolled_back = replace(NIGHT, outcome=SleepOutcome.ROLLED_BACK)
     assert "would have changed" in list(learned_lines(tally.figures()[0], [NIGHT, rolled_back]))[2]
+    skipped = replace(NIGHT, outcome=SleepOutcome.SKIPPED, levels=(), reason="too little yet")
+    lines = list(learned_lines(tally.figures()[0], [skipped]))
+    assert lines[2] == "nights: none examined (skipped: too little yet)"
+    assert not [line for line in learned_lines(tally.figures()[0], []) if "night" in line]
 
 
 def solving_session() -> list[TickReport]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.sage_config import SageConfig, build_config, load_config
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.session import streams
 from sage.app.session.build import build_run
@@ -16,8 +16,12 @@ from sage.errors import InputError
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.runtime.sleep.puzzles.inline import InlineLearner
 from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
+from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
 
-RULE = {"decision": "allow", "effect": "cognitive", "states": ["wake", "rest", "dream"]}
+RULE = {"decision": "allow", "effect": "cognitive", "states": ["wake", "focus", "rest", "dream"]}
+
+#: A real puzzle that the shipped 9x9 model solves by a search of 12 calls, not at the first try.
+HARD = ".3...2..4..2....7...49...5..6..5....48..1..6...3..6..83....4..6.......9....1..7.."
 
 
 def config(levels: Sequence[dict[str, object]] = ({"size": 4},), task: str = "sudoku", **solving: object):
@@ -51,6 +55,10 @@ def test_the_learner_is_in_a_process_of_its_own_on_a_real_clock(tmp_path, clock,
     ("settings", "message"),
     [
         ({"search": 8}, "asks_rules"),
+        (
+            {"search_levels": ["sudoku 4x5"]},
+            "solving.search_levels has 'sudoku 4x5'.*did you mean sudoku 4x4",
+        ),
         ({"weights": "sudoku99"}, "did you mean sudoku9"),
         ({"preset": "nothing"}, "environments.riddles: preset is 'nothing'"),
         ({"weights": "maze10"}, "environments.riddles: solving.weights is maze10"),
@@ -61,6 +69,36 @@ def test_settings_that_do_not_fit_are_one_line(tmp_path, settings, message):
     with pytest.raises(UserError, match=message) as raised:
         built(config(**settings), tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_the_life_of_sudokus_ends_with_real_hard_ones_that_are_searched(tmp_path: Path) -> None:
+    (tmp_path / "hard.txt").write_text(HARD + "\n")
+    settings = load_config(
+        "sudoku",
+        [
+            f"environments.graded.levels.4.file={tmp_path / 'hard.txt'}",
+            "environments.graded.first_level=4",
+            "solving.weights=sudoku9",
+        ],
+    )
+    clock = ManualClock()
+    run = built(settings, tmp_path, clock)
+    (solver,) = run.loop.solving.solvers
+    experiences: list[PuzzleExperience] = []
+    solver.learner.note = experiences.extend
+    run.open()
+    try:
+        while run.loop.tick_count < 400 and not any(each.level == 4 for each in experiences):
+            run.loop.tick()
+            clock.advance(50_000_000)
+    finally:
+        run.close()
+    (found,) = [each for each in experiences if each.level == 4][:1]
+    assert solver.levels[4].name == "sudoku 9x9 hard"
+    assert found.source is SolutionSource.VERIFIED
+    assert found.num_calls > 1
+    assert set(settings.solving.search_levels) == {"sudoku 9x9 hard"}
+    assert settings.solver_training.night_calls > settings.solving.search
 
 
 def test_a_task_without_a_name_is_learned_in_the_loops_process(tmp_path, monkeypatch, caplog):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sage.app.session.summary import LogHistogram, SessionSummary
+from sage.app.session.summary import SessionSummary
 from sage.app.session.summary_text import print_summary
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.terminal import figures
+from sage.app.terminal.tick_times import LogHistogram
 from sage.runtime.report import NAN, Event, SleepOutcome, SleepReport, SourceFacts, State, TickReport
 
 
@@ -112,6 +113,35 @@ def test_the_session_adds_up():
     assert camera.num_readings == sum(report.facts.sources[1].is_fresh for report in feed)
     assert got.skill.last_third > got.skill.first_third
     assert dict(got.num_events) == {"session": 1, "quarantine": 1, "recovered": 1}
+
+
+def timed(report: TickReport, state: State, total_ns: int) -> TickReport:
+    timing = replace(report.timing, total_ns=total_ns, model_ns=0)
+    return replace(report, facts=replace(report.facts, state=state), timing=timing)
+
+
+def test_ticks_during_nights_have_a_percentile_beside_that_of_the_others():
+    feed = reports(300)
+    summary = SessionSummary()
+    for index, report in enumerate(feed):
+        is_night = index >= 200
+        summary.on_tick(
+            timed(report, State.DREAM if is_night else State.WAKE, (9 if is_night else 6) * 10**6)
+        )
+    ticks = summary.figures().night_ticks
+    assert (ticks.num_night, ticks.num_waking) == (100, 200)
+    assert ticks.night_p99_ns == pytest.approx(9e6, rel=0.02)
+    assert ticks.waking_p99_ns == pytest.approx(6e6, rel=0.02)
+    night, waking = (figures.millis(each) for each in (ticks.night_p99_ns, ticks.waking_p99_ns))
+    assert f"(during nights {night} of 100 ticks, else {waking} of 200)" in printed(summary, width=300)
+
+
+def test_without_a_night_the_line_of_tick_times_has_one_percentile():
+    summary = SessionSummary()
+    for report in reports(5):
+        summary.on_tick(timed(report, State.REST, 6 * 10**6))
+    assert "during nights" not in printed(summary, width=300)
+    assert summary.as_dict()["night_ticks"]["night_p99_ns"] is None
 
 
 def test_quantiles_are_right_to_two_percent():

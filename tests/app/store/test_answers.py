@@ -71,15 +71,14 @@ def test_a_level_has_its_counts_and_its_first_and_last_share(store, session):
     assert hard.confidence.sum() == pytest.approx(15.0)
 
 
-def test_a_trailing_share_rises_with_the_answers_and_has_a_gap_before_the_first(store, session):
+def test_a_trailing_mean_follows_the_answers_and_has_a_gap_before_the_first(store, session):
     easy, hard = store.answers(session)
     share = easy.trailing_share(np.array([-1, 98, 148, 198, 298]), 50)
     assert np.isnan(share[0])
     assert share[1:].tolist() == pytest.approx([0.0, 0.5, 1.0, 1.0])
-    segments = easy.segments_per_answer(np.array([98, 99, 299]))
-    assert segments[0] == 8.0
-    assert np.isnan(segments[1])
-    assert segments[2] == 4.0
+    segments = easy.trailing_segments(np.array([-1, 98, 99, 100, 299]), 50)
+    assert np.isnan(segments[0])
+    assert segments[1:].tolist() == pytest.approx([8.0, 8.0, (49 * 8 + 4) / 50, 4.0])
     assert (hard.trailing_share(np.array([50, 299]), 50) == 0).all()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.boards import NUM_TICKS
-from sage.runtime.report import ActingFacts, SolvingFacts, TickReport
+from sage.runtime.report import ActingFacts, AnswerFacts, LevelFacts, SolvingFacts, TickReport
 
 
 @pytest.fixture
@@ -85,6 +86,25 @@ def test_the_steps_of_a_puzzle_in_hand_are_those_in_which_it_changed(store, play
     assert found.cells.tolist() == [1, 2, 1, 3]
     assert found.ticks.tolist() == [0, 2]
     assert found.answers.tolist() == [[2, 2, 2, 3], [3, 2, 2, 3]]
+
+
+def test_a_puzzle_in_hand_has_the_segments_and_the_result_of_its_answer(store, play):
+    answers = [(2, 2, 2, 3), (2, 2, 2, 3), (3, 2, 2, 3), (3, 2, 2, 3), ()]
+    result = AnswerFacts(
+        number=7, level=0, is_right=True, is_abstained=False, decision="allow", num_segments=4,
+        num_calls=1, confidence=0.5, age_ticks=4, num_open=(4, 0, 1, 0),
+    )  # fmt: skip
+
+    def facts(tick):
+        (solving,) = board(tick, 7, answers[tick])["solving"]
+        ended = (result,) if tick == 4 else ()
+        return {"solving": (replace(solving, levels=(LevelFacts(name="easy"),), answers=ended),)}
+
+    (found,) = store.boards(play(5, facts))
+    assert (found.level, found.num_segments, found.verdict) == ("easy", 4, "right")
+    assert found.segments == (1, 3)
+    (other,) = store.boards(play(4, facts))
+    assert (other.level, other.num_segments, other.verdict, other.segments) == ("", None, "", ())
 
 
 def test_only_the_last_ticks_of_puzzles_are_kept(store, play):

@@ -29,7 +29,9 @@ from sage.sensors.driver.sensor_driver import SensorDriver
 from sage.sensors.environments.puzzles.config import PuzzlesConfig
 from sage.sensors.environments.puzzles.puzzles_environment import PuzzlesEnvironment
 
-ALLOWED = PolicyRule(decision="allow", effect="cognitive", target="puzzle", states=("wake", "rest", "dream"))
+ALLOWED = PolicyRule(
+    decision="allow", effect="cognitive", target="puzzle", states=("wake", "focus", "rest", "dream")
+)
 
 
 class FakeLearner:

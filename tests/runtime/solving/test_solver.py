@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.runtime.config import PolicyRule, SolvingConfig
 from sage.runtime.report import SleepOutcome, SleepReport, State
+from sage.runtime.solving import examine as examining
+from sage.runtime.solving.examine import BATCH, examine
 from sage.runtime.solving.learner import Offer, SolutionSource
 from sage.runtime.solving.stream import StreamLevel
 from sage.runtime.solving.under_way import LevelRows, settings_of
@@ -20,7 +24,7 @@ from sage.runtime.tick.effector_gate import EffectorGate
 from sage.sensors.puzzle_messages import Puzzle
 
 SOLVES = SolvingConfig(weights="sudoku4")
-DENIED = PolicyRule(decision="deny", effect="cognitive", states=("wake", "rest", "dream"))
+DENIED = PolicyRule(decision="deny", effect="cognitive", states=("wake", "focus", "rest", "dream"))
 
 
 def weights_of(life, change=lambda tensor: tensor):
@@ -248,6 +252,32 @@ def test_the_rules_are_asked_where_the_config_allows_it(live):
     assert any(1 < answer.num_calls <= 6 for answer in answers)
     with pytest.raises(InputError, match="asks_rules"):
         settings_of(SolvingConfig(search=4), 0)
+
+
+def test_only_the_levels_that_are_named_are_searched(live):
+    section = SolvingConfig(
+        max_segments=1, segments=40, rows=4, asks_rules=True, search=6, search_levels=("6x6",)
+    )
+    life = live(section, levels=({"size": 4}, {"size": 6}), first_level=1)
+    life.loop.run(num_ticks=20)
+    calls = {
+        level: {
+            each.num_calls > 1 for each in life.recorder.answers if each.level == level and not each.is_right
+        }
+        for level in (0, 1)
+    }
+    assert calls == {0: {False}, 1: {True}}
+
+
+def test_a_search_makes_the_batches_of_held_out_puzzles_smaller(live, monkeypatch):
+    section = SolvingConfig(max_segments=16, asks_rules=True, search=16)
+    life = live(section)
+    for config, num in ((section, BATCH * 16 // (16 + 16 * 6)), (SolvingConfig(), BATCH)):
+        seconds = iter((0.0, 1.0, 9.0))
+        monkeypatch.setattr(
+            examining, "time", SimpleNamespace(monotonic=lambda seconds=seconds: next(seconds))
+        )
+        assert examine(life.solver, 0, config, num=100, limit_secs=5.0)[0] == num
 
 
 def test_equal_runs_have_equal_digests(live):

@@ -12,12 +12,24 @@ from sage.sensors.config import EnvironmentConfig
 from sage.sensors.puzzle_messages import ANSWER_EFFECT, ANSWER_TARGET
 
 
+class LyingTeacher(BaseModel):
+    """lying: the share of the solutions shown that are wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    lying: float = Field(gt=0, le=1)
+
+
+#: after: the solution is shown with the result of an answer.  never: only whether it is right.
+TeacherKind = Literal["after", "never"] | LyingTeacher
+
+
 class LevelConfig(BaseModel):
     """One level.
 
     task: a name of the task catalogue.  options: of the task.  name: in reports; None: the task and its size.
     file: puzzles to pose instead of generated ones: a CSV file, text, an .npz of mazes or a built folder.
-    held_out_file: puzzles for measuring, for a level with a file.
+    held_out_file: puzzles for measuring, for a level with a file.  teacher: None: that of the stream.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +39,7 @@ class LevelConfig(BaseModel):
     name: str | None = Field(None, min_length=1)
     file: Path | None = None
     held_out_file: Path | None = None
+    teacher: TeacherKind | None = None
 
     @model_validator(mode="after")
     def _held_out_file_with_a_file(self) -> LevelConfig:
@@ -37,18 +50,11 @@ class LevelConfig(BaseModel):
         return self
 
 
-class LyingTeacher(BaseModel):
-    """lying: the share of the solutions shown that are wrong."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    lying: float = Field(gt=0, le=1)
-
-
 class PuzzlesConfig(EnvironmentConfig):
     """levels: in the order of difficulty; or task, options, file and held_out_file of a single one.
 
-    teacher: `after` shows the solution with the result of an answer, `never` only whether it is right.
+    teacher: `after` shows the solution with the result of an answer, `never` only whether it is right; of
+    levels without one of their own.
     window: how many puzzles may be unanswered at a time.  first_level: index of the level it starts at.
     rate_hz: puzzles a second at most; None: the next one as soon as the window has room.
     seed: decides the puzzles, their order and the lies.
@@ -61,7 +67,7 @@ class PuzzlesConfig(EnvironmentConfig):
     file: Path | None = None
     held_out_file: Path | None = None
     levels: tuple[LevelConfig, ...] = ()
-    teacher: Literal["after", "never"] | LyingTeacher = "after"
+    teacher: TeacherKind = "after"
     window: int = Field(8, ge=1, le=1024)
     first_level: int = Field(0, ge=0)
     rate_hz: float | None = Field(None, gt=0, le=1000)
@@ -97,7 +103,6 @@ class PuzzlesConfig(EnvironmentConfig):
             ),
         )
 
-    @property
-    def lying(self) -> float:
-        """Share of the solutions that are wrong."""
-        return self.teacher.lying if isinstance(self.teacher, LyingTeacher) else 0.0
+    def teacher_of(self, level: LevelConfig) -> TeacherKind:
+        """The level's own, or that of the stream."""
+        return self.teacher if level.teacher is None else level.teacher

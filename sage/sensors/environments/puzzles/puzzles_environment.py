@@ -139,7 +139,7 @@ def _sources(config: PuzzlesConfig, context: SensorContext) -> tuple[LevelSource
             source = LevelSource(level, index=index, seed=config.seed, base_dir=context.base_dir)
         except InputError as error:
             raise InputError(f"{config.name}: {place}{error}") from error
-        if config.teacher != "never" and not source.has_solutions:
+        if config.teacher_of(level) != "never" and not source.has_solutions:
             raise InputError(
                 f"{config.name}: {place}{level.file} has no solutions: give a file with them, or set teacher:"
                 " never"

@@ -52,7 +52,7 @@ class PuzzleStream:
         self._window = config.window
         self._drawing = Drawing(sources, is_ahead=is_ahead)
         self._grading = Grading(len(sources), first=config.first_level, seed=config.seed)
-        self._teacher = Teacher(shows=config.teacher != "never", lying=config.lying, seed=config.seed)
+        self._teachers = [Teacher(config.teacher_of(level), seed=config.seed) for level in config.all_levels]
         self._posed: dict[int, Posed] = {}
         self._next_number = 0
         if state is not None:
@@ -95,7 +95,7 @@ class PuzzleStream:
             number=answer.number,
             level=posed.level,
             is_right=is_right,
-            solution=self._teacher.solution(answer.number, task, drawn.cells, drawn.solution),
+            solution=self._teachers[posed.level].solution(answer.number, task, drawn.cells, drawn.solution),
         )
         has_moved = self._grading.note(posed.level, is_right=is_right)
         return Outcome(result=result, new_level=self._grading.current if has_moved else None)

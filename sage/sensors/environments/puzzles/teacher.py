@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sage.hrm_core.tasks.contract import Task
+from sage.sensors.environments.puzzles.config import LyingTeacher, TeacherKind
 
 #: Swaps that are tried before a single symbol is changed.
 MAX_SWAPS = 32
@@ -16,11 +17,11 @@ _SALT = 0x7EAC
 
 
 class Teacher:
-    """shows: whether it shows solutions at all.  lying: the share of them that are wrong."""
+    """Of one level."""
 
-    def __init__(self, *, shows: bool, lying: float, seed: int) -> None:
-        self._shows = shows
-        self._lying = lying
+    def __init__(self, kind: TeacherKind, *, seed: int) -> None:
+        self._shows = kind != "never"
+        self._lying = kind.lying if isinstance(kind, LyingTeacher) else 0.0  # share of wrong solutions
         self._seed = seed
 
     def solution(self, number: int, task: Task, cells: np.ndarray, solution: np.ndarray) -> np.ndarray | None:

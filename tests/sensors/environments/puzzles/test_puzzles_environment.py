@@ -66,6 +66,17 @@ def test_after_an_answer_the_teacher_shows_the_solution_and_never_shows_none(ope
     assert silent.result().solution is None
 
 
+def test_a_level_may_have_a_teacher_of_its_own(open_desk: Any) -> None:
+    easy, hard = ({"task": "sudoku", "options": {"size": 4}, "name": name} for name in ("easy", "hard"))
+    desk = open_desk(levels=[easy, {**hard, "teacher": "never"}], first_level=1)
+    shows = {0: set(), 1: set()}
+    for _ in range(40):
+        desk.abstain(desk.puzzle().number)
+        result = desk.result()
+        shows[result.level].add(result.solution is not None)
+    assert shows == {0: {True}, 1: {False}}
+
+
 def test_a_lying_teacher_shows_that_share_of_wrong_solutions_with_the_givens(open_desk: Any) -> None:
     desk = open_desk(teacher={"lying": 0.25})
     num_wrong, num = 0, 400
@@ -233,6 +244,7 @@ def test_puzzles_without_solutions_need_a_silent_teacher(
     with pytest.raises(InputError, match="has no solutions"):
         PuzzlesEnvironment(config, context)
     open_desk(**settings, teacher="never")
+    open_desk(levels=[{**settings, "teacher": "never"}], teacher="after")
 
 
 def test_a_stream_goes_on_at_its_level_with_its_counts_and_other_puzzles(open_desk: Any) -> None:
