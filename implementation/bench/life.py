@@ -329,8 +329,8 @@ def three_tasks(arguments: Any) -> None:
     bars = found.bars()
     results = {"scale": asdict(scale), "seeds": seeds, "arms": found.to_plain()}
     whole = harness.document("life_tasks", results | {"calibration": harness.calibrate()}, bars)
-    notes = (__doc__ or "").partition("Suite tasks: ")[2].partition("\n\nSuite ")[0]
-    harness.finish(whole, [found.table(), harness.bars_table(bars)], is_saved=arguments.save, notes=notes)
+    tables = [found.table(), harness.bars_table(bars)]
+    harness.finish(whole, tables, is_saved=arguments.save, notes=text_of(arguments.suite))
 
 
 def reasoners(arguments: Any) -> None:
