@@ -95,6 +95,7 @@ class MemoryFacts:
     and of the model's value head for the steps whose return became known this tick, NaN without one.
     sidecar_share: weight of the sidecar in the mean of the two with the least squared error so far, 0..1.
 
+    num_missing: ticks with a salience, of the first 32, that are missing until experiences are chosen by it.
     salience_weights: learned from which memories were of use, in the order surprise, novelty, arousal,
     reward, conflict; empty before the first night that learned some.
     """
@@ -110,6 +111,7 @@ class MemoryFacts:
     value_error: float = NAN
     sidecar_share: float = NAN
     salience_weights: tuple[float, ...] = ()
+    num_missing: int = 0
 
     @property
     def has_added(self) -> bool:

@@ -330,6 +330,7 @@ class MemoryWriter:
             value_error=bound.value_error,
             sidecar_share=bound.share,
             salience_weights=self._appraisal.taught_weights,
+            num_missing=self._appraisal.num_missing if self._is_enabled else 0,
         )
 
 

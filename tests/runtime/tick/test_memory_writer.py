@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sage.app.session.summary import SessionSummary
+from sage.memory.salience import MIN_VALUES
 from sage.runtime.sleep.between_ticks import gather_night
 from sage.runtime.snapshot import load_snapshot, save_snapshot
 from sage.runtime.tick.memory_writer import _entity_memory
@@ -50,6 +52,21 @@ def test_after_a_night_the_new_windows_are_old(start, settings):
     assert again is not None
     assert not again.is_new.any()
     assert np.array_equal(again.examined.start_tick.numpy(), night.examined.start_tick.numpy())
+
+
+def test_a_report_states_how_long_salience_warms_up(start, settings):
+    summary = SessionSummary()
+    run = start(settings(), instruments=(summary,))
+    missing = []
+    for _ in range(120):
+        run.loop.run(num_ticks=1)
+        missing.append(summary.figures().memory.num_missing)
+    assert missing[0] == MIN_VALUES
+    assert missing[-1] == 0
+    assert missing == sorted(missing, reverse=True)
+    assert set(missing) == set(range(MIN_VALUES + 1))
+    off = start(settings(memory={"enabled": False}))
+    assert off.loop.tick().facts.memory.num_missing == 0
 
 
 def test_weights_that_a_night_taught_are_reported_and_saved(start, settings, tmp_path):
