@@ -94,8 +94,8 @@ class MemoryFacts:
     and of the model's value head for the steps whose return became known this tick, NaN without one.
     sidecar_share: weight of the sidecar in the mean of the two with the least squared error so far, 0..1.
 
-    salience_weights: learned from which memories were of use, in the order of salience.SCORES; empty before the
-    first night that learned some.  num_missing: ticks with a salience, of the first 32, until it chooses memories.
+    salience_weights: learned from which memories were of use, in the order of salience.SCORES; empty before
+    a night learned some.  num_missing: of the first 32 ticks with a salience, until it chooses memories.
     """
 
     num_kept: int = 0
