@@ -152,7 +152,16 @@ def main() -> None:
         if not nights:
             raise Absent("seconds are too short for a night" if is_fake else "no night was prepared")
         device = "cpu" if is_fake else "cuda"
-        command = [sys.executable, "-m", "sage", "sleep", str(nights[-1].parent), "--device", device]
+        command = [
+            sys.executable,
+            "-m",
+            "sage",
+            "sleep",
+            str(nights[-1].parent),
+            "--device",
+            device,
+            "--json",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr[-300:]
         verdict.facts["night_on_the_card"] = json.loads(done.stdout)["reason"]

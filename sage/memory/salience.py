@@ -95,6 +95,11 @@ class Salience:
             )  # compiles now, not in the first tick
 
     @property
+    def num_missing(self) -> int:
+        """Of the MIN_VALUES past gates from which the gate may open: those that are missing."""
+        return max(MIN_VALUES - self._num_gates, 0)
+
+    @property
     def taught_weights(self) -> tuple[float, ...]:
         """The weights that were given or learned, in the order of SCORES; empty while they are equal."""
         return tuple(self._weights.tolist()) if self._is_taught else ()

@@ -205,6 +205,11 @@ class MemoryConfig(Section):
     )
     num_experiences: int = Field(512, ge=8)
     num_recall: int = Field(1024, ge=8)
+    index: Literal["exact", "approximate"] = Field(
+        "exact",
+        description="how recall is searched; approximate: from 20,000 entries on by an index, which needs"
+        " hnswlib or usearch, and can miss a near match",
+    )
     num_transitions: int = Field(2048, ge=64)
     num_contexts: int = Field(
         1, ge=1, le=256, description="clusters of situations that share the slots of replay and recall"

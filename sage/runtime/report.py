@@ -89,14 +89,13 @@ class MemoryFacts:
 
     num_kept, capacity: of H-memory.  num_seen: experiences offered ever.  salience: the gate's value.
     is_kept: an experience was stored this tick.
-
     Of the sidecar, which predicts the discounted reward, in a run with a source that observes a reward:
     num_bound: contexts bound to a return so far.  sidecar_error, value_error: squared errors of the sidecar
     and of the model's value head for the steps whose return became known this tick, NaN without one.
     sidecar_share: weight of the sidecar in the mean of the two with the least squared error so far, 0..1.
 
-    salience_weights: learned from which memories were of use, in the order surprise, novelty, arousal,
-    reward, conflict; empty before the first night that learned some.
+    salience_weights: learned from which memories were of use, in the order of salience.SCORES; empty before
+    a night learned some.  num_missing: of the first 32 ticks with a salience, until it chooses memories.
     """
 
     num_kept: int = 0
@@ -110,6 +109,7 @@ class MemoryFacts:
     value_error: float = NAN
     sidecar_share: float = NAN
     salience_weights: tuple[float, ...] = ()
+    num_missing: int = 0
 
     @property
     def has_added(self) -> bool:

@@ -45,6 +45,7 @@ STEPS = (
     Step("sage run --seconds 120", SHORT),
     Step("sage memory inspect", text="recall"),
     Step("sage memory search store=recall context=0"),
+    Step("sage memory search store=unsolved"),
     Step("sage memory export memories.parquet"),
     Step("sage memory forget 'time>=2026-01-31T12:00' 'time<=2026-01-31T13:00'"),
     Step("sage run --set memory.write_rate=0.3", FAST),

@@ -17,7 +17,8 @@ TermsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help="Conditions: id, episode, context, salience, trust, store, mind, time, with = != < <= > >=."
+        help="Conditions: id, episode, context, salience, trust, store, mind, time, with = != < <= > >=;"
+        " of puzzles also level, number, tick."
         " A time is a date (2026-01-31T12:00, UTC), unix seconds, or an age: time>10m is later than ten"
         " minutes ago.",
     ),
@@ -26,7 +27,7 @@ TermsArgument = Annotated[
 
 @app.command("inspect")
 def inspect(state_dir: StateDirOption = None, json_output: JsonOption = False) -> None:
-    """Show the stores: memories, bytes, contexts, oldest and newest, salience."""
+    """Show the stores: memories, bytes, contexts, oldest and newest, salience; and the puzzles by level."""
     import json
 
     from sage.app.memories.archive import open_archive
@@ -39,12 +40,13 @@ def inspect(state_dir: StateDirOption = None, json_output: JsonOption = False) -
 @app.command("search")
 def search(
     terms: TermsArgument = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Number of memories.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Number of memories, and of puzzles.")] = 10,
     state_dir: StateDirOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """List memories: with id=N the most similar first, with time=T the nearest to it, else the newest."""
-    import dataclasses
+    """List memories and puzzles: with id=N the most similar memories first, with time=T the nearest to it,
+    else the newest.
+    """
     import json
     import time
 
@@ -57,7 +59,7 @@ def search(
     with open_archive(state_dir) as archive:
         hits = find(archive, parsed, limit)
     if json_output:
-        typer.echo(json.dumps([dataclasses.asdict(hit) for hit in hits], allow_nan=False))
+        typer.echo(json.dumps([hit.to_plain() for hit in hits], allow_nan=False))
     else:
         typer.echo(render(hits))
 
@@ -67,13 +69,14 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Output file: .jsonl, .msgpack or .parquet.")],
     state_dir: StateDirOption = None,
 ) -> None:
-    """Write every memory with its arrays to a file."""
+    """Write every memory and puzzle with its arrays to a file."""
     from sage.app.memories.archive import open_archive
     from sage.app.memories.export import export as write
 
     with open_archive(state_dir) as archive:
-        num = write(archive, out)
-    typer.echo(f"{' '.join(str(out).split())}: {num} memories")
+        num_memories, num_puzzles = write(archive, out)
+    puzzles = f", {num_puzzles} puzzles" if num_puzzles else ""
+    typer.echo(f"{' '.join(str(out).split())}: {num_memories} memories{puzzles}")
 
 
 @app.command("forget")

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sage.app.cli.options import JsonOption
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +35,15 @@ def sleep(
         str, typer.Option("--device", help="cpu, cuda, cuda:1, ...; auto: CUDA if available.")
     ] = "cpu",
     parent: Annotated[int, typer.Option("--parent", hidden=True)] = 0,
+    json_output: JsonOption = False,
 ) -> None:
     """Train a copy of the weights on replayed experiences, examine it on held-out ones, write an accepted
     candidate and a report. Of a state directory: one night for each folder in it, and no session may use it
-    meanwhile. Several processes (torchrun -m sage sleep DIR) train it together.
+    meanwhile. With --json an object, or of several folders a list. Several processes (torchrun -m sage sleep
+    DIR) train it together.
     """
+    import json
+
     from sage.app.config.state_dir import locked, state_dir_of
     from sage.app.terminal.errors import UserError
 
@@ -56,7 +63,8 @@ def sleep(
         )
     from sage.app.models.training.processes import joined_ranks
 
-    problems = []
+    problems: list[str] = []
+    plain: list[dict[str, Any]] = []
     with joined_ranks(device) as (ranks, place), ExitStack() as stack:
         with ranks.together():
             if not parent and ranks.index == 0 and (state_dir := state_dir_of(folder)) is not None:
@@ -74,8 +82,11 @@ def sleep(
                     raise
                 problems.append(str(error))
                 continue
-            if ranks.index == 0:
-                typer.echo(result)
+            plain.append({"folder": str(night), **result.plain})
+            if ranks.index == 0 and not json_output:
+                typer.echo(result.text)
+    if json_output and ranks.index == 0 and plain:
+        typer.echo(json.dumps(plain[0] if len(nights) == 1 else plain, allow_nan=False))
     if problems:
         raise UserError("; ".join(problems))
 
@@ -102,25 +113,35 @@ def _user_errors(night: Path) -> Iterator[None]:
         raise UserError(f"{night}: no night can be run here ({error}): give another folder") from error
 
 
-def _opened(night: Path, *, examine: bool, dreams: bool, device: torch.device) -> Callable[[], str]:
-    """Read the folder; the rest of the work, which returns the report in JSON, or lines of an examination.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Of a night or an examination. plain: for JSON."""
+
+    text: str
+    plain: dict[str, Any]
+
+
+def _opened(night: Path, *, examine: bool, dreams: bool, device: torch.device) -> Callable[[], Result]:
+    """Read the folder; the rest of the work, which returns the report, or what an examination found.
     dreams: whether the night may begin with its dream.
     """
-    import json
-
-    from sage.runtime.report import to_plain
+    from sage.app.terminal.nights import night_line
+    from sage.runtime.report import SleepReport, to_plain
     from sage.runtime.sleep import consolidate
     from sage.runtime.sleep.puzzles.process import job
 
+    def shown(report: SleepReport) -> Result:
+        return Result(text=night_line(night.name, report), plain=to_plain(report))
+
     if examine:
-        text = _examined(night)
-        return lambda: text
+        found = _examined(night)
+        return lambda: found
     if job.is_solver_job(night):
         trainer = job.open_folder(night)
-        return lambda: json.dumps(to_plain(job.sleep(night, trainer, device)))
+        return lambda: shown(job.sleep(night, trainer, device))
     opened = consolidate.open_night(night, device)
     dream = _dream_of(night) if dreams else None
-    return lambda: json.dumps(to_plain(consolidate.main(opened, dream)))
+    return lambda: shown(consolidate.main(opened, dream))
 
 
 def _dream_of(night: Path) -> Dream | None:
@@ -134,21 +155,16 @@ def _dream_of(night: Path) -> Dream | None:
     return open_dream(night, build_run)
 
 
-def _examined(night: Path) -> str:
+def _examined(night: Path) -> Result:
     """One line for each level or model."""
+    from sage.app.terminal.nights import examined_line, level_line
+    from sage.runtime.report import to_plain
     from sage.runtime.sleep import consolidate
     from sage.runtime.sleep.puzzles.process import job
 
     if not job.is_solver_job(night):
         found = consolidate.examine(night)
-        return (
-            f"{night.name}: loss {found.model:.4f}, {found.persistence:.4f} if nothing changes,"
-            f" {found.skip:.4f} of the linear part, on {found.num} held-out readings"
-        )
-    return "\n".join(
-        f"{night.name}, {share.level}: {share.solved:.1%} of {share.num} held-out puzzles solved, 95%"
-        f" interval {share.low:.1%} to {share.high:.1%}"
-        if share.num
-        else f"{night.name}, {share.level}: no held-out puzzle"
-        for share in job.examine(night)
-    )
+        return Result(text=examined_line(night.name, found), plain=to_plain(found))
+    shares = job.examine(night)
+    lines = [level_line(night.name, share) for share in shares]
+    return Result(text="\n".join(lines), plain={"levels": to_plain(shares)})

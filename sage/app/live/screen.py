@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sage.app.live.state import LiveState, ReturnMeans, SourceMemory
 from sage.app.terminal import figures
+from sage.app.terminal.warming import warming_text
 from sage.runtime.report import ActingFacts, SleepOutcome, State, TickFacts
 from sage.runtime.scheduling.ledger import MICRO
 
@@ -210,7 +211,7 @@ def _figures(state: LiveState, width: int) -> list[Text]:
         _row(
             "memory",
             f"{memory.num_kept:,} experiences stored of {memory.num_seen:,} seen (capacity"
-            f" {memory.capacity:,})",
+            f" {memory.capacity:,}){warming_text(memory)}",
         ),
         _row(
             "practice",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, default_state_dir, locked
+from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, SOLVING_NAME, default_state_dir, locked
 from sage.app.terminal.errors import UserError
 from sage.durable import NewerVersion, previous_of, read_checked
 from sage.memory.stores.journal_file import JournalContents, read_journal
@@ -135,7 +135,7 @@ class Archive:
 def open_archive(state_dir: Path | None) -> Iterator[Archive]:
     """The memories of a state directory (the default one when None), locked until exit. Raises UserError."""
     path = (state_dir or default_state_dir()).expanduser().absolute()
-    if not ((path / MIND_NAME).is_dir() or (path / JOURNAL_NAME).is_dir()):
+    if not any((path / name).is_dir() for name in (MIND_NAME, JOURNAL_NAME, SOLVING_NAME)):
         raise UserError(
             f"{path}: no memories are stored here, and `sage run --fast` stores none: start a run without it,"
             " or give another state directory"

@@ -1,4 +1,6 @@
-"""`sage memory inspect`: counts, bytes, contexts, times and salience of each store."""
+"""`sage memory inspect`: counts, bytes, contexts, times and salience of each store, and the puzzles of each
+level.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from sage.app.memories.archive import Archive, Mind, Table
-from sage.app.memories.text import aligned
+from sage.app.memories.levels import inspect_puzzles, render_streams
+from sage.app.memories.streams import read_streams
+from sage.app.memories.text import aligned, time_text
 from sage.memory.stores.entities import EntityMemory, EntityRecord
 from sage.runtime.snapshot import STATE, utc_text
 
@@ -61,9 +65,10 @@ def inspect_table(mind: Mind, table: Table) -> TableFacts:
 
 def as_plain(archive: Archive) -> dict[str, Any]:
     """For JSON."""
+    streams = read_streams(archive.state_dir)
     return {
         "state_dir": str(archive.state_dir),
-        "damaged": list(archive.damaged),
+        "damaged": [*archive.damaged, *streams.damaged],
         "minds": [
             {
                 "mind": mind.key,
@@ -78,6 +83,7 @@ def as_plain(archive: Archive) -> dict[str, Any]:
             }
             for mind in archive.minds
         ],
+        "puzzles": [asdict(inspect_puzzles(table)) for table in streams.tables],
     }
 
 
@@ -92,7 +98,10 @@ def render(archive: Archive) -> str:
         entities = entities_of(mind)
         if entities:
             lines.append(render_entities(entities))
-    return "\n".join([*lines, *(f"damaged: {line}" for line in archive.damaged)])
+    streams = read_streams(archive.state_dir)
+    lines += render_streams(streams)
+    damaged = (*archive.damaged, *streams.damaged)
+    return "\n".join([*lines, *(f"damaged: {line}" for line in damaged)])
 
 
 def entities_of(mind: Mind) -> list[EntityRecord]:
@@ -139,10 +148,7 @@ def _heading(mind: Mind) -> str:
 
 def _cells(facts: TableFacts) -> tuple[str, ...]:
     held = f"{facts.num_memories} of {facts.capacity}" if facts.capacity else str(facts.num_memories)
-    times = (
-        "-" if each is None else utc_text(each).removesuffix(" UTC")
-        for each in (facts.oldest_ns, facts.newest_ns)
-    )
+    times = map(time_text, (facts.oldest_ns, facts.newest_ns))
     salience = "-" if facts.salience is None else " ".join(f"{x:.2f}" for x in facts.salience.values())
     megabytes = f"{facts.num_bytes / 1e6:.2f}"
     return (facts.store, held, megabytes, str(facts.num_episodes), str(len(facts.contexts)), *times, salience)

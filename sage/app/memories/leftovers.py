@@ -64,7 +64,7 @@ def doomed_slots(mind: str, table: Table, terms: Sequence[Term]) -> np.ndarray:
     columns = table.columns()
     is_doomed = np.ones(len(table.slots), bool)
     for term in terms:
-        is_doomed &= term.holds(columns, table.name, mind)
+        is_doomed &= term.holds(columns, (table.name,), mind)
     return table.slots[is_doomed]
 
 

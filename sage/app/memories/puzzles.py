@@ -11,14 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sage.app.config.state_dir import SOLVING_NAME
+from sage.app.memories.streams import level_name, meets, stream_folders
 from sage.app.memories.terms import Term
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
-from sage.runtime.sleep.puzzles.forget import forget_experiences, leftovers_of, may_hold
-
-#: The value of `store` of a puzzle. Its `mind` is the name of its stream, its `context` its level.
-STORE = "puzzles"
+from sage.runtime.sleep.puzzles.contents import level_names, read_snapshot
+from sage.runtime.sleep.puzzles.forget import Choice, forget_experiences, leftovers_of, may_hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +36,9 @@ def forget_puzzles(state_dir: Path, terms: Sequence[Term], *, is_dry: bool) -> P
     num_by_table: dict[str, int] = {}
     num_rows = num_undated = 0
     leftovers: list[Path] = []
-    for folder in _folders(state_dir):
-
-        def choose(columns: Mapping[str, np.ndarray], stream: str = folder.name) -> np.ndarray:
-            return _meets(columns, terms, stream)
-
+    for folder in stream_folders(state_dir):
         try:
+            choose = _choice(folder, terms)
             found = forget_experiences(folder, choose, is_dry=is_dry)
         except SageError as error:
             raise UserError(f"{folder}: its puzzles cannot be read ({error}): delete the folder") from error
@@ -56,22 +51,12 @@ def forget_puzzles(state_dir: Path, terms: Sequence[Term], *, is_dry: bool) -> P
     )
 
 
-def _folders(state_dir: Path) -> list[Path]:
-    return sorted(each for each in (state_dir / SOLVING_NAME).glob("*") if each.is_dir())
+def _choice(folder: Path, terms: Sequence[Term]) -> Choice:
+    """Whether an experience of the folder meets every term."""
+    names = level_names(folder, read_snapshot(folder))
 
+    def choose(level: int, table: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        name = level_name(names, level)
+        return meets(columns, terms, stream=folder.name, table=table, level=level, name=name)
 
-def _meets(columns: Mapping[str, np.ndarray], terms: Sequence[Term], stream: str) -> np.ndarray:
-    """(n,) bool. A puzzle has no id and no salience: no condition on these holds, other than `!=`."""
-    unknown = np.full(len(columns["level"]), np.nan)
-    known = {
-        "id": unknown,
-        "episode": np.where(columns["episode"] > 0, columns["episode"], np.nan),
-        "context": columns["level"],
-        "time_ns": np.where(columns["time_ns"] > 0, columns["time_ns"], np.nan),
-        "salience": unknown,
-        "trust": columns["trust"],
-    }
-    is_met = np.ones(len(unknown), bool)
-    for term in terms:
-        is_met &= term.holds(known, STORE, stream)
-    return is_met
+    return choose

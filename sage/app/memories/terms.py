@@ -26,26 +26,39 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])$")
 _UNIT_SECS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Of a time: its ns fit into 64 bits.
 MAX_SECS = 8.8e9
-NUMBERS = ("id", "episode", "context", "salience", "trust")
-TEXTS = ("store", "mind")
+NUMBERS = ("id", "episode", "context", "salience", "trust", "number", "tick")
+TEXTS = ("store", "mind", "level")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """One condition on a memory. name: one of NUMBERS, TEXTS, or "time" (value: unix ns)."""
+    """One condition on a memory or a puzzle. name: one of NUMBERS, TEXTS, or "time" (value: unix ns)."""
 
     name: str
     comparison: str
     value: Any
 
-    def holds(self, columns: Mapping[str, np.ndarray], store: str, mind: str) -> np.ndarray:
+    def holds(
+        self,
+        columns: Mapping[str, np.ndarray],
+        stores: tuple[str, ...],
+        mind: str,
+        *,
+        level: str | None = None,
+    ) -> np.ndarray:
         """(n,) bool. A memory that derives from several experiences has all ids, episodes and times between
-        the first and the last: it meets a condition when any of them does.
+        the first and the last: it meets a condition when any of them does. A condition on what only puzzles
+        have (level, number, tick) holds for no memory, `!=` included.
+
+        stores: the names of their store.  level: of puzzles, None of memories.
         """
         num = len(columns["id"])
         if self.name in TEXTS:
-            text = store if self.name == "store" else mind
-            return np.full(num, (text == self.value) is (self.comparison == "="))
+            texts = {"store": stores, "mind": (mind,), "level": (level,)}[self.name]
+            is_met = (self.value in texts) is (self.comparison == "=")
+            return np.full(num, is_met and texts != (None,))
+        if self.name in ("number", "tick") and self.name not in columns:
+            return np.zeros(num, bool)
         suffix = "_ns" if self.name == "time" else ""
         last = columns[f"{self.name}{suffix}"]
         first = columns.get(f"first_{self.name}{suffix}", last)

@@ -26,11 +26,12 @@ from sage.app.session.measurements import build_groups
 from sage.app.session.relays import check_watched, take_relays
 from sage.app.session.streams import build_streams
 from sage.app.terminal.errors import UserError
-from sage.errors import SageError
+from sage.errors import InputError, SageError
 from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.contract import Peripheral
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.hub import Hub
+from sage.memory.stores.recall import RecallStore
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.loop import Loop
 from sage.runtime.prediction.predictor import ScoredListener
@@ -125,7 +126,7 @@ def build_run(
     _check_sizes(config)
     is_manual = isinstance(clock, ManualClock)
     config = _inline(config) if is_manual else config
-    recall = recall_store(config.memory.num_recall)
+    recall = _recall_store(config)
     board = Board()
     context = SensorContext(
         clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall, board=board
@@ -235,6 +236,13 @@ def _check_sizes(config: SageConfig) -> None:
             f"memory.num_transitions is {room}: give more than {length + CARRY_EVERY}, for"
             " practice.window_ticks"
         )
+
+
+def _recall_store(config: SageConfig) -> RecallStore:
+    try:
+        return recall_store(config.memory)
+    except InputError as error:
+        raise UserError(str(error)) from error
 
 
 def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:

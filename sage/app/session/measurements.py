@@ -17,6 +17,7 @@ from sage.errors import InputError
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.contract import Peripheral
 from sage.mailbox.hub import Hub
+from sage.runtime.config import MemoryConfig
 from sage.runtime.measurements_config import MeasurementConfig
 from sage.runtime.tick.measurements import PlannedGroup
 from sage.runtime.tick.memory_writer import recall_store
@@ -54,9 +55,7 @@ def build_groups(
 
 def check_groups(config: SageConfig) -> None:
     """UserError for a group that a run would refuse. Makes the groups' sensors, and opens none."""
-    context = SensorContext(
-        clock=RealClock(), epoch_ns=0, memory=recall_store(config.memory.num_recall), board=Board()
-    )
+    context = SensorContext(clock=RealClock(), epoch_ns=0, memory=recall_store(MemoryConfig()), board=Board())
     members = {source.name for group in config.measurements for source in group.sources}
     specs: dict[str, SensorSpec] = {}
     missing: set[str] = set()

@@ -18,6 +18,7 @@ from sage.app.terminal.figures import DASH, count, duration, millis, number, per
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
 from sage.app.terminal.skips import skips_line
 from sage.app.terminal.tick_times import night_ticks_text
+from sage.app.terminal.warming import warming_text
 from sage.memory.salience import SCORES
 from sage.runtime.report import SleepOutcome, SleepReport
 
@@ -96,7 +97,8 @@ def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
         (
             "memory",
             f"{count(memory.num_kept)} experiences stored of {count(memory.num_seen)} seen (capacity"
-            f" {count(memory.capacity)}); {count(memory.num_transitions)} recent transitions",
+            f" {count(memory.capacity)}); {count(memory.num_transitions)} recent transitions"
+            f"{warming_text(memory)}",
         ),
         ("practice", _practice_fact(figures)),
         ("sleep", _sleep_fact(figures)),

@@ -29,6 +29,10 @@ class KeyIndex(Protocol):
         ...
 
 
+def has_index_library() -> bool:
+    return any(find_spec(library) is not None for library in ("hnswlib", "usearch"))
+
+
 def make_index(capacity: int, key_dim: int) -> KeyIndex | None:
     """An index for up to `capacity` keys of unit length; None where neither library is installed."""
     for library, make in (("hnswlib", HnswIndex), ("usearch", UsearchIndex)):

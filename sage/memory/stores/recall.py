@@ -1,7 +1,7 @@
 """H-memory for retrieval: what followed similar situations, found by exact search.
 
 A small store is searched by a product and a partition, a larger one by one compiled pass over its keys where
-numba is installed, and, if wanted, one of more than INDEX_FROM entries by candidates of an index (hnswlib or
+numba is installed, and, if wanted, one of INDEX_FROM entries or more by candidates of an index (hnswlib or
 usearch), whose similarities are exact. Invariant: memory is allocated once; an entry is replaced only by one
 that is worth more, or merged with a similar one.
 """
@@ -77,9 +77,9 @@ class RecallStore:
     """At most `capacity` entries (key, value, salience, trust, time, hits, context).
 
     merge_similarity: a key with a higher cosine to an entry of its own context is merged into it.
-    may_index: use an index above INDEX_FROM entries, where a library for it is installed; the first query
-    builds it, which takes a minute at 1e5 entries, and its matches are approximate. InputError for sizes
-    under 1.
+    may_index: use an index from INDEX_FROM entries on, where a library for it is installed; its matches are
+    approximate. It has each key from the first on, so that no query builds it; `restore` does, which takes
+    seconds at 5e4 entries. InputError for sizes under 1.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class RecallStore:
         self._hits = np.zeros(capacity, np.int64)
         self._num_merged = np.zeros(capacity, np.int64)
         self._times_ns = np.zeros(capacity, np.int64)
-        self._may_index = may_index
-        self._index: KeyIndex | None = None
+        self._has_index = may_index and capacity >= INDEX_FROM
+        self._index = self._new_index()
         self._stale: set[int] = set()  # slots written since the index was
         self._shares = ContextShares(capacity)
         self.origins = Origins(capacity)
@@ -229,19 +229,14 @@ class RecallStore:
 
     def _current_index(self) -> KeyIndex | None:
         """The index with every key written so far; None below INDEX_FROM entries or without a library."""
-        if not self._may_index or len(self) < INDEX_FROM:
-            return None
-        if self._index is None:
-            self._index = make_index(self.capacity, self._keys.shape[1])
-            if self._index is None:
-                self._may_index = False
-                return None
-            self._stale = set(range(len(self)))
-        if self._stale:
+        if self._index is not None and self._stale:
             slots = np.array(sorted(self._stale))
             self._index.put(slots, self._keys[slots])
             self._stale.clear()
-        return self._index
+        return self._index if len(self) >= INDEX_FROM else None
+
+    def _new_index(self) -> KeyIndex | None:
+        return make_index(self.capacity, self._keys.shape[1]) if self._has_index else None
 
     def _note_key(self, slot: int) -> None:
         if self._index is not None:
@@ -315,7 +310,8 @@ class RecallStore:
         self.num_queries = int(state.scalars["num_queries"])
         for name, array in self._arrays().items():
             array[: len(self)] = state.arrays[name]
-        self._index = None
+        self._index, self._stale = self._new_index(), set(range(len(self)))
+        self._current_index()  # before a tick waits for it
         self.origins.load(state.arrays, self.times_ns, state.scalars)
         self.usefulness.load(state.arrays, len(self))
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sage.errors import InputError
 from sage.hrm_core.model.recurrence import Carry
 from sage.memory.contexts import OnlineContexts
 from sage.memory.learned_weights import LearnedWeights, learn_weights
@@ -22,12 +23,13 @@ from sage.memory.salience import Salience, SalienceScores
 from sage.memory.stores.entities import EntityMemory
 from sage.memory.stores.examination import Role
 from sage.memory.stores.hmemory import Experience, HMemory
+from sage.memory.stores.key_index import has_index_library
 from sage.memory.stores.recall import Recalled, RecallStore
 from sage.memory.stores.usefulness import UseJudge
 from sage.memory.windows.transitions import Frame, TransitionRing
 from sage.memory.windows.window import Window, WindowShape
 from sage.runtime.channels.layout import Layout
-from sage.runtime.config import RuntimeConfig
+from sage.runtime.config import MemoryConfig, RuntimeConfig
 from sage.runtime.report import MemoryFacts
 from sage.runtime.tick.facts import mean_of
 from sage.runtime.tick.fusion import Fused
@@ -54,9 +56,17 @@ def _block_secs(config: RuntimeConfig) -> float:
     return max(config.sleep.block_secs, (config.practice.window_ticks + CARRY_EVERY - 1) / slowest_hz)
 
 
-def recall_store(capacity: int) -> RecallStore:
-    """The store that a memory sensor reads; it exists before the sensors."""
-    return RecallStore(capacity, KEY_DIM, VALUE_DIM)
+def recall_store(config: MemoryConfig) -> RecallStore:
+    """The store that a memory sensor reads; it exists before the sensors. InputError where its index needs a
+    library that is not installed.
+    """
+    may_index = config.index == "approximate"
+    if may_index and not has_index_library():
+        raise InputError(
+            "memory.index is approximate: neither hnswlib nor usearch is installed: pip install usearch, or"
+            " give exact"
+        )
+    return RecallStore(config.num_recall, KEY_DIM, VALUE_DIM, may_index=may_index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,6 +340,7 @@ class MemoryWriter:
             value_error=bound.value_error,
             sidecar_share=bound.share,
             salience_weights=self._appraisal.taught_weights,
+            num_missing=self._appraisal.num_missing if self._is_enabled else 0,
         )
 
 

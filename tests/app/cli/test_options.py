@@ -47,7 +47,6 @@ def test_every_command_that_prints_a_result_has_json() -> None:
         "sensors new",
         "sensors record",
         "store export",
-        "sleep",
         "hub pull",
         "hub push",
         "bench",

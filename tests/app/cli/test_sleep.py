@@ -50,11 +50,11 @@ def test_a_folder_that_any_process_cannot_read_is_left_out_by_all(
     ranks = _two(monkeypatch, False, False, True, False)  # of the lock, then of each folder
     opened: list[str] = []
 
-    def open_one(night: Path, **_: object) -> Callable[[], str]:
+    def open_one(night: Path, **_: object) -> Callable[[], sleep.Result]:
         opened.append(night.name)
         if night.name == "a":
             raise DataError("a is damaged")
-        return lambda: f"night {night.name}"
+        return lambda: sleep.Result(text=f"night {night.name}", plain={})
 
     monkeypatch.setattr(sleep, "_opened", open_one)
     assert invoke(["sleep", str(tmp_path)]) == 2
@@ -72,7 +72,7 @@ def test_an_error_within_a_night_ends_all_nights_of_several_processes(
     _folders(tmp_path, "a", "b")
     ranks = _two(monkeypatch, False, False, False)
 
-    def fail() -> str:
+    def fail() -> sleep.Result:
         raise InputError("fewer windows than processes")
 
     monkeypatch.setattr(sleep, "_opened", lambda night, **_: fail)

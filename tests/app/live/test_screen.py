@@ -59,6 +59,15 @@ def test_at_80_columns_every_source_has_its_figures():
     assert "+0." in screen
 
 
+def test_salience_that_warms_up_is_shown_only_while_it_does():
+    state = state_after(60)
+    assert "warming up" not in draw(state, ConsoleDimensions(120, 40)).plain
+    facts = state.report.facts
+    memory = replace(facts.memory, num_missing=20)
+    state.take(replace(state.report, facts=replace(facts, memory=memory)))
+    assert "salience: warming up, 12 of 32 ticks" in draw(state, ConsoleDimensions(120, 40)).plain
+
+
 def test_a_quarantined_source_has_its_reason_below():
     screen = draw(state_after(600, upto=300), ConsoleDimensions(80, 24)).plain
     assert "quarantined: read_into raised OSError" in screen

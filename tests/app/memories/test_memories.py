@@ -14,8 +14,8 @@ import torch
 
 from sage.app.cli.main import invoke
 from sage.app.config.state_dir import locked
-from sage.app.memories.archive import FIELDS, MEMORY, open_archive, snapshot_tables
-from sage.app.memories.export import records
+from sage.app.memories.archive import MEMORY, open_archive, snapshot_tables
+from sage.app.memories.export import EXPORTED, records
 from sage.app.memories.terms import parse_time
 from sage.app.terminal.errors import UserError
 from sage.durable import digest_of
@@ -195,12 +195,12 @@ def test_the_formats_hold_the_same_records(state: State, tmp_path: Path) -> None
     packed = list(msgpack.Unpacker(paths[1].open("rb")))
     table = pq.read_table(paths[2])
     assert lines[0]["schema"] == packed[0]["schema"] == table.schema.metadata[b"schema"].decode()
-    assert lines[0]["fields"] == packed[0]["fields"] == table.schema.names == [*FIELDS, "arrays"]
+    assert lines[0]["fields"] == packed[0]["fields"] == table.schema.names == [*EXPORTED, "arrays"]
     for (fields, arrays), line, record, row in zip(
         expected, lines[1:], packed[1:], table.to_pylist(), strict=True
     ):
         for found in (line, record, row):
-            assert {name: found[name] for name in FIELDS} == fields
+            assert {name: found[name] for name in EXPORTED} == fields
         row_arrays = dict(row["arrays"])
         for name, array in arrays.items():
             dtype, shape, data = record["arrays"][name]

@@ -222,6 +222,17 @@ def test_no_figure_without_a_scale_is_in_the_text():
     assert "loss" not in printed(summary)
 
 
+def test_salience_that_still_warms_up_at_the_end_is_in_the_text() -> None:
+    summary = SessionSummary()
+    (report,) = reports(1)
+    for num_missing, text in ((31, "salience: warming up, 1 of 32 ticks"), (0, "")):
+        memory = replace(report.facts.memory, num_missing=num_missing)
+        summary.on_tick(replace(report, facts=replace(report.facts, memory=memory)))
+        shown = " ".join(printed(summary).split())
+        assert ("warming up" in shown) == bool(text)
+        assert text in shown
+
+
 def test_the_sidecar_is_compared_with_the_value_head_where_both_are_known() -> None:
     summary = SessionSummary()
     first, second, last = reports(3)

@@ -157,7 +157,7 @@ class Rig:
                 clock=self.clock,
                 drivers=drivers,
                 records=records,
-                recall=recall_store(run_config.memory.num_recall),
+                recall=recall_store(run_config.memory),
                 directory=folder / "sleep",
                 device=torch.device("cpu"),
                 effectors=effectors,

@@ -222,6 +222,55 @@ def test_an_index_follows_writes_merges_and_a_restored_state(
     assert sorted(store.nearest(query, 5)[0]) == sorted(exact.nearest(query, 5)[0])
 
 
+class ExactIndex:
+    """Every key that it was given; counts puts of more than one key."""
+
+    def __init__(self, capacity: int, key_dim: int) -> None:
+        self.keys = np.zeros((capacity, key_dim), np.float32)
+        self.num_puts: list[int] = []
+
+    def put(self, slots: np.ndarray, keys: np.ndarray) -> None:
+        self.keys[slots] = keys
+        self.num_puts.append(len(slots))
+
+    def candidates(self, query: np.ndarray, k: int) -> np.ndarray:
+        return np.argsort(-self.keys.dot(query))[:k]
+
+
+def test_no_query_builds_the_index_and_a_restore_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ExactIndex] = []
+    monkeypatch.setattr(recall, "INDEX_FROM", 50)
+    monkeypatch.setattr(recall, "make_index", lambda *sizes: made.append(ExactIndex(*sizes)) or made[-1])
+    generator = np.random.default_rng(0)
+    store = RecallStore(80, 16, 2, may_index=True)
+    for at in range(120):
+        store.recall(generator.standard_normal(16), time_ns=at)
+        key, salience = generator.standard_normal(16), float(generator.random())
+        store.write(key, np.zeros(2), salience=salience, trust=1.0, time_ns=at, context=0)
+    assert set(made[0].num_puts) == {1}
+    again = RecallStore(80, 16, 2, may_index=True)
+    again.restore(store.state())
+    assert made[-1].num_puts == [80]
+    again.recall(generator.standard_normal(16), time_ns=0)
+    assert made[-1].num_puts == [80]
+    assert len(made) == 3
+    RecallStore(49, 16, 2, may_index=True)  # never large enough
+    assert len(made) == 3
+
+
+def test_an_index_that_is_overwritten_many_times_keeps_its_bytes() -> None:
+    pytest.importorskip("usearch")
+    generator, index = np.random.default_rng(0), key_index.UsearchIndex(400, 16)
+
+    def overwrite(num: int) -> int:
+        for _ in range(num):
+            index.put(np.arange(400), generator.standard_normal((400, 16)).astype(np.float32))
+        return int(index._index.memory_usage)
+
+    before = overwrite(2)
+    assert overwrite(20) == before
+
+
 def test_salience_eviction_keeps_eight_times_the_salient_events_of_a_queue() -> None:
     """4,096 events, 128 slots, 5% of the events salient: the bar of the design at equal bytes."""
     generator = np.random.default_rng(0)

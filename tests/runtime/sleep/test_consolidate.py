@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,9 @@ def test_a_night_on_disk_gives_the_same_report_and_weights_as_one_in_memory(nigh
     assert are_equal(weights(candidate), weights(other.model))
 
 
-def test_an_examination_has_the_losses_of_before_the_night_and_writes_nothing(night: Night, tmp_path: Path):
+def test_an_examination_has_the_losses_of_before_the_night_and_writes_nothing(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     write_job(tmp_path, night, dataclasses.replace(PLAN, num_steps=2))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     found = examine(tmp_path)
@@ -223,6 +226,12 @@ def test_an_examination_has_the_losses_of_before_the_night_and_writes_nothing(ni
     result = CliRunner().invoke(app, ["sleep", str(tmp_path), "--examine"])
     assert result.exit_code == 0, result.output
     assert f"on {found.num} held-out readings" in result.output
+    result = CliRunner().invoke(app, ["sleep", str(tmp_path), "--examine", "--json"])
+    assert json.loads(result.output) == {"folder": str(tmp_path), **dataclasses.asdict(found)}
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    result = CliRunner().invoke(app, ["sleep", str(tmp_path)])
+    assert result.output.startswith(f"night {tmp_path.name}: {report.outcome.value.replace('_', ' ')} (")
+    assert "; 2 steps; " in result.output
 
 
 def test_a_night_runs_on_the_device_that_is_asked_for(

@@ -12,7 +12,7 @@ import torch
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.mailbox.clock import ManualClock
 from sage.mailbox.hub import Hub
-from sage.runtime.config import PolicyConfig, PolicyRule, RuntimeConfig, SolvingConfig
+from sage.runtime.config import MemoryConfig, PolicyConfig, PolicyRule, RuntimeConfig, SolvingConfig
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.loop import Loop
 from sage.runtime.report import Event, SleepReport, TickReport
@@ -199,7 +199,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
             clock=clock,
             drivers=[driver(synthetic, 0, records)],
             records=records,
-            recall=recall_store(64),
+            recall=recall_store(MemoryConfig(num_recall=64)),
             directory=tmp_path,
             device=torch.device("cpu"),
             instruments=[recorder],

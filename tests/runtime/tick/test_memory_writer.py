@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sage.app.session.summary import SessionSummary
+from sage.app.terminal.errors import UserError
+from sage.memory.salience import MIN_VALUES
+from sage.memory.stores import key_index, recall
 from sage.runtime.sleep.between_ticks import gather_night
 from sage.runtime.snapshot import load_snapshot, save_snapshot
 from sage.runtime.tick.memory_writer import _entity_memory
@@ -50,6 +54,56 @@ def test_after_a_night_the_new_windows_are_old(start, settings):
     assert again is not None
     assert not again.is_new.any()
     assert np.array_equal(again.examined.start_tick.numpy(), night.examined.start_tick.numpy())
+
+
+def test_a_report_states_how_long_salience_warms_up(start, settings):
+    summary = SessionSummary()
+    run = start(settings(), instruments=(summary,))
+    missing = []
+    for _ in range(120):
+        run.loop.run(num_ticks=1)
+        missing.append(summary.figures().memory.num_missing)
+    assert missing[0] == MIN_VALUES
+    assert missing[-1] == 0
+    assert missing == sorted(missing, reverse=True)
+    assert set(missing) == set(range(MIN_VALUES + 1))
+    off = start(settings(memory={"enabled": False}))
+    assert off.loop.tick().facts.memory.num_missing == 0
+
+
+INDEXED = {"num_experiences": 64, "num_recall": 64, "write_rate": 0.9, "index": "approximate"}
+
+
+def test_a_run_with_an_index_of_recall_is_deterministic_and_restored(start, settings, tmp_path, monkeypatch):
+    pytest.importorskip("usearch")
+    monkeypatch.setattr(recall, "INDEX_FROM", 16)
+    first, second = (start(settings(memory=INDEXED)) for _ in range(2))
+    for run in (first, second):
+        run.loop.run(num_ticks=600)
+    stores = [run.loop.memory_writer.memory.recall_store for run in (first, second)]
+    assert stores[0]._current_index() is not None
+    for name, array in stores[0].state().arrays.items():
+        np.testing.assert_array_equal(array, stores[1].state().arrays[name])
+    save_snapshot(tmp_path / "home", first.loop)
+    again = start(settings(memory=INDEXED))
+    assert "continued" in load_snapshot(tmp_path / "home", again.loop)
+    restored = again.loop.memory_writer.memory.recall_store
+    assert len(restored) == len(stores[0]) >= 16
+    index = restored._current_index()
+    assert index is not None
+    key = stores[0].state().arrays["keys"][3]
+    assert 3 in index.candidates(key, 8)
+    again.loop.run(num_ticks=20)
+    exact = start(settings(memory={**INDEXED, "index": "exact"}))
+    assert "continued" in load_snapshot(tmp_path / "home", exact.loop)
+    assert exact.loop.memory_writer.memory.recall_store._current_index() is None
+
+
+def test_an_index_without_a_library_is_refused_in_one_line(start, settings, monkeypatch):
+    monkeypatch.setattr(key_index, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match="neither hnswlib nor usearch is installed") as caught:
+        start(settings(memory=INDEXED))
+    assert "\n" not in str(caught.value)
 
 
 def test_weights_that_a_night_taught_are_reported_and_saved(start, settings, tmp_path):

@@ -5,7 +5,7 @@ Invariant: a crash leaves each file complete, and the same call again deletes wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +17,27 @@ from sage.memory.stores.journal_file import JournalContents, read_journal, resta
 from sage.memory.stores.journal_pages import FoundRows, find_rows
 from sage.memory.stores.journal_row import StoredRow, renumbered
 from sage.memory.stores.journal_swap import files_of, present
+from sage.runtime.sleep.puzzles.contents import (
+    LATER,
+    column_of,
+    columns_of,
+    columns_of_row,
+    newest_run,
+    read_snapshot,
+    tables_in,
+)
 from sage.runtime.sleep.puzzles.store import JOURNAL, MEMORY, MEMORY_SCHEMA
 from sage.runtime.sleep.puzzles.table import oldest_first
 
-#: Of n experiences: level, episode, time_ns (unix ns) and trust, (n,) each -> (n,) bool.
-Choice = Callable[[Mapping[str, np.ndarray]], np.ndarray]
-_CHOSEN_BY = ("level", "episode", "time_ns", "trust")
+#: Level, table (LATER for rows of a journal) and the columns CHOSEN_BY of n experiences -> (n,) bool.
+Choice = Callable[[int, str, Mapping[str, np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgottenPuzzles:
-    """num_by_table: deleted rows of each table of the trainer's memory, over all levels.  num_rows: deleted
-    rows of its journal.  num_undated: rows, of an earlier version, of which neither time nor episode is
-    known.
+    """num_by_table: deleted rows of each table of the trainer's memory, over all levels, and as LATER those
+    of the journal that the memory does not have.  num_rows: deleted rows of the journal's file.
+    num_undated: rows, of an earlier version, of which neither time nor episode is known.
     """
 
     num_by_table: dict[str, int]
@@ -42,22 +50,28 @@ def forget_experiences(folder: Path, choose: Choice, *, is_dry: bool = False) ->
 
     No process may use the folder. SageError, and nothing is changed, where a file cannot be read.
     """
-    snapshot = _snapshot(folder)
+    snapshot = read_snapshot(folder)
     applied = 0 if snapshot is None else int(snapshot.scalars["applied"])
     journal = read_journal(folder / JOURNAL)  # also rows that the snapshot includes, while they are there
+    run = newest_run(snapshot, journal)
     num_by_table: dict[str, int] = {}
     num_undated = 0
     arrays = {} if snapshot is None else dict(snapshot.arrays)
-    for level, name, table in _tables(arrays):
-        is_chosen = choose(_columns_of(level, table))
+    is_old = snapshot is not None and snapshot.scalars["run"] != run
+    for level, name, table in tables_in(arrays):
+        is_chosen = choose(level, name, columns_of(table, is_old=is_old))
         num_by_table[name] = num_by_table.get(name, 0) + int(is_chosen.sum())
-        num_undated += int((_column(table, "time_ns") == 0).sum())
+        num_undated += int((column_of(table, "time_ns") == 0).sum())
         if is_chosen.any():
             arrays |= {f"{level}.{name}.{key}": each for key, each in _without(table, is_chosen).items()}
-    kept = [row for row in journal.rows if not choose(_columns_of_row(row))[0]]
+    kept = [row for row in journal.rows if not _is_chosen(row, choose, run)]
     num_rows = len(journal.rows) - len(kept)
     kept = [row for row in kept if row.sequence > applied]
-    may_hold_some = _may_hold(find_rows(present(folder / JOURNAL)), choose)  # also of rows that were deleted
+    num_later = sum(row.sequence > applied for row in journal.rows)
+    if num_later:
+        num_by_table[LATER] = num_later - len(kept)
+    # also rows that were deleted
+    may_hold_some = _may_hold(find_rows(present(folder / JOURNAL)), choose, run)
     if not is_dry and (may_hold_some or any(num_by_table.values())):
         _write(folder, snapshot, arrays, journal, kept)
     return ForgottenPuzzles(num_by_table=num_by_table, num_rows=num_rows, num_undated=num_undated)
@@ -78,18 +92,15 @@ def may_hold(path: Path, choose: Choice) -> bool:
         arrays = read_checked(path, schema=MEMORY_SCHEMA).arrays
     except (SageError, IsADirectoryError):
         return True
-    return any(choose(_columns_of(level, table)).any() for level, _, table in _tables(arrays))
+    return any(choose(level, name, columns_of(table)).any() for level, name, table in tables_in(arrays))
 
 
-def _may_hold(found: FoundRows, choose: Choice) -> bool:
-    return bool(found.unreadable) or any(choose(_columns_of_row(row))[0] for row in found.rows.values())
+def _may_hold(found: FoundRows, choose: Choice, run: int | None = None) -> bool:
+    return bool(found.unreadable) or any(_is_chosen(row, choose, run) for row in found.rows.values())
 
 
-def _snapshot(folder: Path) -> Contents | None:
-    try:
-        return read_checked(folder / MEMORY, schema=MEMORY_SCHEMA)
-    except FileNotFoundError:
-        return None
+def _is_chosen(row: StoredRow, choose: Choice, run: int | None) -> bool:
+    return bool(choose(row.context, LATER, columns_of_row(row, run))[0])
 
 
 def _write(
@@ -105,34 +116,6 @@ def _write(
         )
     if present(folder / JOURNAL).exists():
         restart_journal(folder / JOURNAL, tuple(renumbered(kept, journal.newest_sequence)))
-
-
-def _tables(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
-    """Level, name and arrays of each table of a result of PuzzleMemory.state."""
-    keys = sorted({tuple(key.split(".")[:2]) for key in arrays if key.count(".") == 2})
-    for level, name in keys:
-        start = f"{level}.{name}."
-        yield (
-            int(level),
-            name,
-            {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)},
-        )
-
-
-def _columns_of(level: int, table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    found = {name: _column(table, name) for name in _CHOSEN_BY[1:]}
-    return {"level": np.full(len(table["cells"]), level), **found}
-
-
-def _column(table: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """(n,); zeros where the table, of an earlier version, has none."""
-    return table.get(name, np.zeros(len(table["cells"]), np.int64))
-
-
-def _columns_of_row(row: StoredRow) -> dict[str, np.ndarray]:
-    episode = row.scalars.get("episode", 0)
-    values = (row.context, episode, row.wall_ns, row.trust)
-    return {name: np.array([value]) for name, value in zip(_CHOSEN_BY, values)}
 
 
 def _without(table: Mapping[str, np.ndarray], is_chosen: np.ndarray) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ BASE_WEIGHT = 0.05
 WRONG_RATE = 1 / 32
 #: Tick of experiences of earlier runs.
 OLD_TICK = -1
-_TABLES = ("replayed", "recent", "examined", "unsolved")
+TABLES = ("replayed", "recent", "examined", "unsolved")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,11 @@ class LevelMemory:
 
     @property
     def nbytes(self) -> int:
-        return sum(getattr(self, name).nbytes for name in _TABLES)
+        return sum(getattr(self, name).nbytes for name in TABLES)
 
     @property
     def capacities(self) -> tuple[int, ...]:
-        return tuple(getattr(self, name).capacity for name in _TABLES)
+        return tuple(getattr(self, name).capacity for name in TABLES)
 
 
 class PuzzleMemory:
@@ -125,7 +125,7 @@ class PuzzleMemory:
     def mark_old(self) -> None:
         """Everything kept so far is of earlier runs, whose ticks are not those of this one."""
         for level in self.levels:
-            for name in _TABLES:
+            for name in TABLES:
                 getattr(level, name).columns["tick"][:] = OLD_TICK
 
     def state(self) -> dict[str, np.ndarray]:
@@ -135,7 +135,7 @@ class PuzzleMemory:
             "wrong": self.wrong.copy(),
         }
         for index, level in enumerate(self.levels):
-            for name in _TABLES:
+            for name in TABLES:
                 table = getattr(level, name)
                 found.update({f"{index}.{name}.{key}": array for key, array in table.state().items()})
         return found
@@ -145,7 +145,7 @@ class PuzzleMemory:
         self.num_noted, self.num_refused = (int(each) for each in state["counts"])
         self.wrong[:] = state.get("wrong", 1.0)  # snapshots of earlier versions lack it
         for index, level in enumerate(self.levels):
-            for name in _TABLES:
+            for name in TABLES:
                 start = f"{index}.{name}."
                 part = {key.removeprefix(start): each for key, each in state.items() if key.startswith(start)}
                 getattr(level, name).load_state(part)

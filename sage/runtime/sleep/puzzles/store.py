@@ -172,7 +172,7 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
     others = []
     for row in journal.rows:
         sequence = row.sequence
-        experience = _experience(row)
+        experience = experience_of(row)
         if row.episode != run:
             experience = replace(experience, tick=OLD_TICK)
         try:
@@ -302,7 +302,8 @@ def _row(number: int, run: int, epoch_ns: int, experience: PuzzleExperience) -> 
     )
 
 
-def _experience(row: StoredRow) -> PuzzleExperience:
+def experience_of(row: StoredRow) -> PuzzleExperience:
+    """Of a row of the journal, with its wall time."""
     arrays = row.arrays
     scalars = row.scalars
     return PuzzleExperience(

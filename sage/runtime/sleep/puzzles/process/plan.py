@@ -128,6 +128,14 @@ def read_link(folder: Path) -> TrainerLink:
         return TrainerLink(**_read(folder)["link"])
 
 
+def read_names(folder: Path) -> tuple[str, ...]:
+    """Of the levels, without making their tasks. FileNotFoundError without a job, DataError for a damaged
+    one.
+    """
+    with _damage_as_data_error(folder):
+        return tuple(str(name) for name in _read(folder)["names"])
+
+
 def _read(folder: Path) -> dict[str, Any]:
     plain: dict[str, Any] = read_json(folder / JOB, plain_keys=KEYS)
     if plain["schema"] != SCHEMA:

@@ -47,6 +47,12 @@ from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
 
 
+@pytest.fixture(autouse=True)
+def _no_nice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night in this process does not slow the tests after it."""
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+
+
 def _folder(
     tasks: list[Task], feed: Feed, folder: Path, weights: dict[str, Tensor] | None = None, **settings: Any
 ) -> Path:
@@ -210,6 +216,37 @@ def test_sage_sleep_examines_a_state_directory(
     assert "held-out puzzles solved, 95% interval" in result.output
 
 
+def test_sage_sleep_prints_a_line_for_each_night_and_json_where_it_is_asked_for(
+    tasks: list[Task], feed: Feed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _folder(tasks, feed, tmp_path / "puzzles", num_asked=4, max_asked=4)
+    assert invoke(["sleep", str(folder)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    report = json.loads((folder / REPORT).read_text())
+    assert line.startswith(
+        f"stream puzzles: {report['outcome'].replace('_', ' ')} ({report['reason']}); gain "
+    )
+    assert " points, 90% interval " in line
+    assert "; 2 steps; " in line
+    assert line.endswith(" s")
+    assert invoke(["sleep", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"folder": str(folder), **found} == found
+    assert found["num_steps"] == 2
+    assert set(report) - set(found) <= {"checksum"}
+    assert invoke(["sleep", str(folder), "--examine", "--json"]) == 0
+    shares = json.loads(capsys.readouterr().out)["levels"]
+    assert [(share["level"], share["num"] > 0) for share in shares] == [(NAMES[0], True)]
+
+
+def test_sage_sleep_of_two_folders_is_one_json_document(
+    tasks: list[Task], feed: Feed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [_folder(tasks, feed, tmp_path / name) for name in ("a", "b")]
+    assert invoke(["sleep", str(tmp_path), "--examine", "--json"]) == 0
+    assert [each["folder"] for each in json.loads(capsys.readouterr().out)] == list(map(str, folders))
+
+
 def test_sage_sleep_without_a_job_is_refused_in_one_line(tmp_path: Path) -> None:
     for folder, message in ((tmp_path / "none", "no such folder"), (tmp_path, "job.json is missing")):
         result = CliRunner().invoke(app, ["sleep", str(folder)])
@@ -250,7 +287,8 @@ def test_a_bad_folder_of_a_state_directory_does_not_stop_the_other_nights(
     (tmp_path / "solving" / "a" / JOB).write_text("{}")
     assert invoke(["sleep", str(tmp_path)]) == 2
     captured = capsys.readouterr()
-    assert '"stream": "puzzles"' in captured.out
+    (line,) = captured.out.splitlines()
+    assert line.startswith("stream puzzles: ")
     assert captured.err.count("\n") == 1
     assert "solving/a" in captured.err
 
@@ -298,7 +336,7 @@ def test_two_processes_come_to_the_verdict_of_one(tasks: list[Task], feed: Feed,
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     reports = []
     for folder, launcher in zip(folders, ([], torchrun)):
-        command = [sys.executable, *launcher, "-m", "sage", "sleep", str(folder)]
+        command = [sys.executable, *launcher, "-m", "sage", "sleep", str(folder), "--json"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         assert done.stdout.count('"outcome"') == 1  # of the first process alone
