@@ -45,6 +45,7 @@ from sage.app.page.feed import SessionFeed
 from sage.app.page.opening import PageOptions, opened_page
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
+from sage.app.session.batch_nights import BatchNights, leave_night
 from sage.app.session.build import Run, build_run
 from sage.app.session.examining import examine_session, note_lost
 from sage.app.session.heap import map_large_blocks
@@ -129,6 +130,7 @@ def run_session(
         control = _controlled(run, held, audit, config)
         served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
         _linked(control, service, served)
+        nights = BatchNights(run.loop, state_dir, keeper)
         attached.prepare(config, run, clock, stack)
         _open(run, keeper, held[0])
         # The session begins only now: a build or a device that fails leaves none behind.
@@ -151,6 +153,7 @@ def run_session(
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
         ]
         _observe(run, instruments)
+        nights.take()
         stack.enter_context(_drawn(view))
         service.begin()
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
@@ -321,6 +324,7 @@ def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: Snap
     """The snapshot first: the examination takes seconds, which a service manager may not wait."""
     if keeper is not None:
         keeper.save()
+        leave_night(run.loop, keeper)
     examine_session(run, config, summary)
 
 

@@ -37,6 +37,8 @@ from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of, too_many_reje
 from sage.runtime.sleep.levels import trained_weights
 from sage.runtime.tick.reasoner import load_observation_model
 
+#: Files of a night's folder: what its candidate was made from, the candidate, the report.
+MODEL, CANDIDATE, REPORT = "model.safetensors", "candidate.safetensors", "report.json"
 JITTER_STD = 0.02  # augmentation: sensor noise, in standard deviations
 MAX_GRAD_NORM = 1.0
 
@@ -118,7 +120,7 @@ class SleepPlan:
 def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
     """Write the inputs of a night; job.json last, so that a directory with it is complete."""
     directory.mkdir(parents=True, exist_ok=True)
-    save_model(directory / "model.safetensors", night.model)
+    save_model(directory / MODEL, night.model)
     save_windows(directory / "replay.safetensors", night.replay)
     save_windows(directory / "examined.safetensors", night.examined, {"is_new": night.is_new})
     _write_json(directory / "job.json", to_plain(plan))
@@ -139,7 +141,7 @@ def open_night(directory: Path, device: torch.device | str = "cpu") -> OpenNight
     Raises FileNotFoundError, DataError or InputError naming the file when the directory is not a job.
     """
     plan = SleepPlan.read(directory / "job.json")
-    model = load_observation_model(directory / "model.safetensors")
+    model = load_observation_model(directory / MODEL)
     replay, _ = load_windows(directory / "replay.safetensors")
     examined, extra = load_windows(directory / "examined.safetensors")
     night = Night(
@@ -150,8 +152,8 @@ def open_night(directory: Path, device: torch.device | str = "cpu") -> OpenNight
     )
     # a kill leaves no candidate of an earlier night beside a report of this one
     if not Ranks.current().index:
-        (directory / "report.json").unlink(missing_ok=True)
-        (directory / "candidate.safetensors").unlink(missing_ok=True)
+        (directory / REPORT).unlink(missing_ok=True)
+        (directory / CANDIDATE).unlink(missing_ok=True)
     return OpenNight(directory=directory, night=night, plan=plan)
 
 
@@ -165,8 +167,8 @@ def run_night(opened: OpenNight, dream: Dream | None = None) -> SleepReport:
     if ranks.index:
         return report
     if report.outcome is SleepOutcome.ACCEPTED:
-        save_model(directory / "candidate.safetensors", opened.night.model.cpu())
-    _write_json(directory / "report.json", to_plain(report))
+        save_model(directory / CANDIDATE, opened.night.model.cpu())
+    _write_json(directory / REPORT, to_plain(report))
     return report
 
 
@@ -185,7 +187,7 @@ class Examined:
 def examine(directory: Path) -> Examined:
     """The model of a night's directory on its examined windows; nothing is written. Errors as open_night."""
     plan = SleepPlan.read(directory / "job.json")
-    model = load_observation_model(directory / "model.safetensors")
+    model = load_observation_model(directory / MODEL)
     examined, _ = load_windows(directory / "examined.safetensors")
     errors = window_errors(model, examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     return Examined(

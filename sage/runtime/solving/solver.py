@@ -101,7 +101,7 @@ class StreamSolver:
     def close(self) -> None:
         try:
             self.learner.abort_night()
-            self.learner.close()
+            self.learner.close(self.family.weights())
         finally:
             self._messages.close()
 

@@ -40,6 +40,7 @@ class FakeLearner:
         self.experiences: list[PuzzleExperience] = []
         self.offers: list[Offer] = []
         self.nights: list[int] = []
+        self.closed: dict[str, torch.Tensor] = {}
         self.is_closed = False
         self.is_sleeping = False
         self.is_paused = False
@@ -74,8 +75,9 @@ class FakeLearner:
             num_experiences=len(self.experiences), is_sleeping=self.is_sleeping, problem=self.problem
         )
 
-    def close(self) -> None:
+    def close(self, weights: Mapping[str, torch.Tensor] | None = None) -> None:
         self.is_closed = True
+        self.closed = dict(weights or {})
 
 
 @dataclass
