@@ -130,9 +130,8 @@ def run_session(
         control = _controlled(run, held, audit, config)
         served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
         _linked(control, service, served)
-        nights = BatchNights(run.loop, state_dir, keeper)
         attached.prepare(config, run, clock, stack)
-        _open(run, keeper, held[0])
+        nights = _opened(run, keeper, held[0], state_dir)
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
@@ -152,8 +151,7 @@ def run_session(
             *([keeper] if keeper else []),
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
         ]
-        _observe(run, instruments)
-        nights.take()
+        _observe(run, instruments, nights)
         stack.enter_context(_drawn(view))
         service.begin()
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
@@ -309,7 +307,7 @@ def _traced(run: Run, path: Path) -> Iterator[None]:
         trace.write(path)
 
 
-def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
+def _observe(run: Run, instruments: Sequence[Instrument], nights: BatchNights) -> None:
     """Optional sensors that are missing are in the log, and with the instruments, since the live view covers
     the log.
     """
@@ -318,6 +316,7 @@ def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
         log.info("optional sensor not available", sensor=name, reason=reason)
         for instrument in instruments:
             instrument.on_event(Event(kind="missing", tick=0, source=name, message=reason))
+    nights.take()
 
 
 def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: SnapshotKeeper | None) -> None:
@@ -328,7 +327,8 @@ def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: Snap
     examine_session(run, config, summary)
 
 
-def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
+def _opened(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile, state_dir: Path) -> BatchNights:
+    nights = BatchNights(run.loop, state_dir, keeper)
     hold_file.has_opened = True
     try:
         run.open()
@@ -336,6 +336,7 @@ def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
         raise UserError(f"{error}") from error
     if keeper is not None:
         keeper.begin()
+    return nights
 
 
 def _close(run: Run) -> None:

@@ -5,6 +5,7 @@ Invariant: the live weights change only here, so that one tick uses one set of w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,7 +208,7 @@ class BetweenTicks:
         """After the last tick: write the job of the night that would be next, for `sage sleep`; none where
         there is too little for a night. OSError or DataError where it cannot be written.
         """
-        plan = self._plan(tick)
+        plan = dataclasses.replace(self._plan(tick), limit_secs=None)  # nothing waits for it
         night = gather_night(self._memory_writer.memory, self._reasoner.model)
         if night is not None and not why_skip(night, plan):
             self.sleeper.leave(night, plan)

@@ -160,6 +160,7 @@ def test_a_session_leaves_the_job_of_the_next_night_with_the_weights_of_its_snap
     opened = consolidate.open_night(folder)
     assert is_equal(opened.night.model.state_dict(), begin().model.state_dict())
     assert opened.plan.tick == 240
+    assert opened.plan.limit_secs is None  # no run waits for it
     assert len(opened.night.replay) > 0
     assert len(opened.night.examined) > 0
 
