@@ -275,9 +275,9 @@ name: small
 tick: {rate_hz: 100, rest_rate_hz: 100, dream_rate_hz: 100}
 model: {hidden_size: 16, num_heads: 2, H_cycles: 1, L_cycles: 1}
 budget: {segments: 1}
-practice: {every_ticks: 8, batch_size: 2}
-sleep: {enabled: false, num_steps: 4, min_examined: 4, block_secs: 0.3, examined_fraction: 0.3}
-memory: {num_experiences: 32, num_recall: 32, num_transitions: 128}
+practice: {every_ticks: 8, batch_size: 2, window_ticks: 4, burn_in_ticks: 1}
+sleep: {enabled: false, num_steps: 4, min_examined: 4, block_secs: 0.2, examined_fraction: 0.3}
+memory: {num_experiences: 128, num_recall: 32, num_transitions: 128, write_rate: 0.5}
 sensors:
   - {kind: synthetic, name: one, shape: [2], rate_hz: 100}
 """
@@ -297,7 +297,7 @@ def test_a_night_of_a_state_directory_is_a_night_of_its_next_session(
     monkeypatch.setattr(consolidate, "judge", accepting)
     monkeypatch.setattr("os.nice", lambda by: 0)
     try:
-        assert invoke([*run, "--ticks", "500"]) == 0
+        assert invoke([*run, "--ticks", "800"]) == 0
         assert invoke(["sleep", str(state)]) == 0
         capsys.readouterr()
         assert invoke([*run, "--ticks", "20", "--json"]) == 0
