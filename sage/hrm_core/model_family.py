@@ -6,6 +6,7 @@ Invariant: a parameter that two members have by the same name and in the same sh
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -80,6 +81,16 @@ class ModelFamily(nn.Module):
             for own, tensor in member.state_dict().items():
                 if own in names:
                     yield names[own], tensor.detach()
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Equal for equal names, shapes and bits, on any device."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(weights):
+        array = weights[name].detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype.str} {array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def family_of(preset: str, specs: Sequence[TaskSpec], *, seed: int = 0, **changes: Any) -> ModelFamily:

@@ -127,7 +127,6 @@ NOT_RUN = {
         "sage eval runs/sudoku6 --segments 1,4,16,64 --tries 8",
         "sage eval sudoku9 --data hard.csv --num 500 --failures 3",
         "sage eval sudoku9 --dtype float32",
-        "sage run my.yaml --set solving.weights=candidate",
         "sage sleep fleet/porch",
         "sage solve maze maze.txt --checkpoint runs/maze10 --json",
         "sage train arc --out runs/arc",

@@ -45,6 +45,7 @@ from sage.app.page.feed import SessionFeed
 from sage.app.page.opening import PageOptions, opened_page
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
+from sage.app.session.batch_nights import BatchNights, leave_night
 from sage.app.session.build import Run, build_run
 from sage.app.session.examining import examine_session, note_lost
 from sage.app.session.heap import map_large_blocks
@@ -130,7 +131,7 @@ def run_session(
         served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
         _linked(control, service, served)
         attached.prepare(config, run, clock, stack)
-        _open(run, keeper, held[0])
+        nights = _opened(run, keeper, held[0], state_dir)
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
@@ -150,7 +151,7 @@ def run_session(
             *([keeper] if keeper else []),
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
         ]
-        _observe(run, instruments)
+        _observe(run, instruments, nights)
         stack.enter_context(_drawn(view))
         service.begin()
         reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
@@ -306,7 +307,7 @@ def _traced(run: Run, path: Path) -> Iterator[None]:
         trace.write(path)
 
 
-def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
+def _observe(run: Run, instruments: Sequence[Instrument], nights: BatchNights) -> None:
     """Optional sensors that are missing are in the log, and with the instruments, since the live view covers
     the log.
     """
@@ -315,16 +316,19 @@ def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
         log.info("optional sensor not available", sensor=name, reason=reason)
         for instrument in instruments:
             instrument.on_event(Event(kind="missing", tick=0, source=name, message=reason))
+    nights.take()
 
 
 def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: SnapshotKeeper | None) -> None:
     """The snapshot first: the examination takes seconds, which a service manager may not wait."""
     if keeper is not None:
         keeper.save()
+        leave_night(run.loop, keeper)
     examine_session(run, config, summary)
 
 
-def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
+def _opened(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile, state_dir: Path) -> BatchNights:
+    nights = BatchNights(run.loop, state_dir, keeper)
     hold_file.has_opened = True
     try:
         run.open()
@@ -332,6 +336,7 @@ def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
         raise UserError(f"{error}") from error
     if keeper is not None:
         keeper.begin()
+    return nights
 
 
 def _close(run: Run) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -65,6 +66,7 @@ class SnapshotKeeper:
         self._bytes_at_snapshot = 0
         self._sequence = 0
         self._reported = ""
+        self._used: list[Path] = []
         self.num_written = 0
         self.problem = ""
 
@@ -115,6 +117,10 @@ class SnapshotKeeper:
         by_ns = self._loop.epoch_ns - self._loaded_ns
         self._loop.memory_writer.memory.postpone_start(by_ns)
         self._journal.postpone_start(by_ns)
+
+    def delete_once_written(self, files: Iterable[Path]) -> None:
+        """Before the first tick: files whose content the loop has now; the next snapshot has it too."""
+        self._used += files
 
     def on_tick(self, report: TickReport) -> None:
         self._report_change()
@@ -206,6 +212,9 @@ class SnapshotKeeper:
             return
         self.num_written += 1
         self.problem = ""
+        while self._used:
+            with suppress(OSError):
+                self._used.pop().unlink()
         if self._journal is not None:
             # Up to the snapshot before, which stays: were this one damaged, nothing would be lost.
             self._journal.prune(self._sequence)

@@ -5,6 +5,7 @@ Invariant: the live weights change only here, so that one tick uses one set of w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,6 +195,24 @@ class BetweenTicks:
         self._cancel_nights("stopped by a person")
         return ""
 
+    def take(self, ended: EndedNight) -> None:
+        """Before the first tick: a night that was run before this run. Of a stream its weights are already in
+        use.
+        """
+        if ended.report.stream:
+            self._report_night(ended.report)
+        else:
+            self._end_night(ended)
+
+    def leave_night(self, tick: int) -> None:
+        """After the last tick: write the job of the night that would be next, for `sage sleep`; none where
+        there is too little for a night. OSError or DataError where it cannot be written.
+        """
+        plan = dataclasses.replace(self._plan(tick), limit_secs=None)  # nothing waits for it
+        night = gather_night(self._memory_writer.memory, self._reasoner.model)
+        if night is not None and not why_skip(night, plan):
+            self.sleeper.leave(night, plan)
+
     def _cancel_nights(self, reason: str) -> None:
         self._solving.abort_night()
         if self.sleeper.is_sleeping:
@@ -204,8 +223,8 @@ class BetweenTicks:
         self._on_sleep(report)
         self._emit("sleep", f"{report.stream}: {report.outcome.value}: {report.reason}")
 
-    def _start_night(self, tick: int, now_ns: int) -> None:
-        plan = SleepPlan.of(
+    def _plan(self, tick: int) -> SleepPlan:
+        return SleepPlan.of(
             self._config.sleep,
             self._config.practice,
             num_segments=self._config.budget.segments,
@@ -214,6 +233,9 @@ class BetweenTicks:
             loss=loss_settings(self._config.practice, self._config.acting),
             block_secs=self._memory_writer.memory.examination.schedule.block_ns * 1e-9,
         )
+
+    def _start_night(self, tick: int, now_ns: int) -> None:
+        plan = self._plan(tick)
         num_steps = self._config.sleep.num_steps
         num_steps += 0 if self._dreamer is None else self._dreamer.num_steps
         num_steps += self._config.solver_training.night_steps * len(self._solving.solvers)

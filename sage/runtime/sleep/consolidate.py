@@ -11,7 +11,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,11 @@ from sage.runtime.report import NAN, LevelExamination, SleepOutcome, SleepReport
 from sage.runtime.sleep.dreaming import Dream, judge_body
 from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of, too_many_rejected
 from sage.runtime.sleep.levels import trained_weights
+from sage.runtime.sleep.time_limit import TimeLimit
 from sage.runtime.tick.reasoner import load_observation_model
 
+#: Files of a night's folder: what its candidate was made from, the candidate, the report.
+MODEL, CANDIDATE, REPORT = "model.safetensors", "candidate.safetensors", "report.json"
 JITTER_STD = 0.02  # augmentation: sensor noise, in standard deviations
 MAX_GRAD_NORM = 1.0
 
@@ -54,7 +57,8 @@ class Night:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepPlan:
     """Settings of a night, as stored in job.json. block_secs: of the blocks of time that were examined.
-    ema_share: of the steps, which the candidate's average spans; 0: no average.
+    ema_share: of the steps, which the candidate's average spans; 0: no average.  limit_secs: of the night, or
+    None; training ends after half of what is left when it begins, so that as much is left to examine.
     """
 
     num_steps: int
@@ -69,6 +73,7 @@ class SleepPlan:
     trains: Trains = "both"
     block_secs: float = 5.0
     ema_share: float = 0.0
+    limit_secs: float | None = None
     loss: LossSettings = field(default_factory=LossSettings)
 
     @classmethod
@@ -97,6 +102,7 @@ class SleepPlan:
             trains=sleep.trains,
             block_secs=sleep.block_secs if block_secs is None else block_secs,
             ema_share=sleep.ema_share,
+            limit_secs=sleep.timeout_secs if sleep.where == "process" else None,
             loss=loss or LossSettings(),
         )
 
@@ -118,7 +124,7 @@ class SleepPlan:
 def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
     """Write the inputs of a night; job.json last, so that a directory with it is complete."""
     directory.mkdir(parents=True, exist_ok=True)
-    save_model(directory / "model.safetensors", night.model)
+    save_model(directory / MODEL, night.model)
     save_windows(directory / "replay.safetensors", night.replay)
     save_windows(directory / "examined.safetensors", night.examined, {"is_new": night.is_new})
     _write_json(directory / "job.json", to_plain(plan))
@@ -139,7 +145,7 @@ def open_night(directory: Path, device: torch.device | str = "cpu") -> OpenNight
     Raises FileNotFoundError, DataError or InputError naming the file when the directory is not a job.
     """
     plan = SleepPlan.read(directory / "job.json")
-    model = load_observation_model(directory / "model.safetensors")
+    model = load_observation_model(directory / MODEL)
     replay, _ = load_windows(directory / "replay.safetensors")
     examined, extra = load_windows(directory / "examined.safetensors")
     night = Night(
@@ -150,8 +156,8 @@ def open_night(directory: Path, device: torch.device | str = "cpu") -> OpenNight
     )
     # a kill leaves no candidate of an earlier night beside a report of this one
     if not Ranks.current().index:
-        (directory / "report.json").unlink(missing_ok=True)
-        (directory / "candidate.safetensors").unlink(missing_ok=True)
+        (directory / REPORT).unlink(missing_ok=True)
+        (directory / CANDIDATE).unlink(missing_ok=True)
     return OpenNight(directory=directory, night=night, plan=plan)
 
 
@@ -165,8 +171,8 @@ def run_night(opened: OpenNight, dream: Dream | None = None) -> SleepReport:
     if ranks.index:
         return report
     if report.outcome is SleepOutcome.ACCEPTED:
-        save_model(directory / "candidate.safetensors", opened.night.model.cpu())
-    _write_json(directory / "report.json", to_plain(report))
+        save_model(directory / CANDIDATE, opened.night.model.cpu())
+    _write_json(directory / REPORT, to_plain(report))
     return report
 
 
@@ -185,7 +191,7 @@ class Examined:
 def examine(directory: Path) -> Examined:
     """The model of a night's directory on its examined windows; nothing is written. Errors as open_night."""
     plan = SleepPlan.read(directory / "job.json")
-    model = load_observation_model(directory / "model.safetensors")
+    model = load_observation_model(directory / MODEL)
     examined, _ = load_windows(directory / "examined.safetensors")
     errors = window_errors(model, examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     return Examined(
@@ -203,14 +209,21 @@ def main(opened: OpenNight, dream: Dream | None = None) -> SleepReport:
     return run_night(opened, dream)
 
 
-def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream | None = None) -> SleepReport:
+def sleep_on(
+    night: Night,
+    plan: SleepPlan,
+    ranks: Ranks = SINGLE,
+    dream: Dream | None = None,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> SleepReport:
     """Train `night.model` in place and compare it with its state before. The caller keeps the original.
 
     ranks: processes that take each step together, each on its share of the windows. InputError where a
     batch has fewer windows than there are processes.  dream: practice before the replay, and a second
-    examination, which decides alone where there are too few readings.
+    examination, which decides alone where there are too few readings.  clock: seconds.
     """
-    started_ns = time.perf_counter_ns()
+    started = clock()
     num_examined = count_readings(night.examined, plan.burn_in)
     reason = why_skip(night, plan)
     report = SleepReport(
@@ -225,13 +238,17 @@ def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream 
         return report
     before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     body = None if dream is None else (dream.examine(night.model), dream.practise(night.model))
-    num_steps = _train(night.model, night.replay, plan, ranks)
+    limit = None
+    if plan.limit_secs is not None:
+        left_secs = plan.limit_secs - ranks.mean(clock() - started)
+        limit = TimeLimit(left_secs / 2, clock, ranks)
+    num_steps, num_tried = _train(night.model, night.replay, plan, ranks, limit)
     after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     blocks = blocks_of(night.examined, plan)
     verdict = judge(_on_host(before.model), _on_host(after.model), night.is_new, plan.seed, blocks=blocks)
     if reason:
         verdict = dataclasses.replace(verdict, outcome=SleepOutcome.UNDECIDED, reason=reason)
-    problem = too_many_rejected(plan.num_steps - num_steps, plan.num_steps)
+    problem = too_many_rejected(num_tried - num_steps, num_tried)
     if dream is not None and body is not None:
         episodes, dreamt = body
         verdict = judge_body(verdict, episodes, dream.examine(night.model), dreamt, plan.seed)
@@ -243,7 +260,7 @@ def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream 
         num_steps=num_steps,
         loss_persistence=mean_of(_on_host(before.persistence)),
         loss_skip=mean_of(_on_host(before.skip)),
-        wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
+        wall_secs=clock() - started,
         **{each.name: getattr(verdict, each.name) for each in dataclasses.fields(verdict)},
     )
 
@@ -279,7 +296,10 @@ def count_readings(windows: Window, burn_in: int) -> int:
     return int(windows.fresh[:, burn_in + 1 :].sum()) if len(windows) else 0
 
 
-def _train(model: ObservationModel, replay: Window, plan: SleepPlan, ranks: Ranks) -> int:
+def _train(
+    model: ObservationModel, replay: Window, plan: SleepPlan, ranks: Ranks, limit: TimeLimit | None
+) -> tuple[int, int]:
+    """Returns the steps that were taken, and those that were tried."""
     batch_size = min(plan.batch_size, len(replay))
     if batch_size < ranks.count:
         raise InputError(f"a batch has {batch_size} windows for {ranks.count} processes: run fewer processes")
@@ -290,9 +310,10 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan, ranks: Rank
     average = EMA(model, 0.0)
     model.note_residuals(residual_squares(model, replay))
     model.train()
-    num_steps = 0
-    for number in range(plan.num_steps):
-        optimizer.param_groups[0]["lr"] = plan.learning_rate * _rate_share(number, plan.num_steps)
+    num_steps = num_tried = 0
+    while num_tried < (most := plan.num_steps if limit is None else limit.most(num_tried, plan.num_steps)):
+        optimizer.param_groups[0]["lr"] = plan.learning_rate * _rate_share(num_tried, most)
+        num_tried += 1
         chosen = torch.randint(len(replay), (batch_size,), generator=generator)[ranks.index :: ranks.count]
         loss, _ = window_loss(
             model,
@@ -314,7 +335,7 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan, ranks: Rank
             average.update()
     average.copy_to_weights()
     model.eval()
-    return num_steps
+    return num_steps, num_tried
 
 
 def _rate_share(step: int, num_steps: int) -> float:

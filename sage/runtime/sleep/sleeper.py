@@ -19,7 +19,15 @@ from sage.hrm_core.observation.model import ObservationModel
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
 from sage.runtime.report import SleepOutcome, SleepReport
-from sage.runtime.sleep.consolidate import Night, SleepPlan, read_report, sleep_on, write_job
+from sage.runtime.sleep.consolidate import (
+    CANDIDATE,
+    REPORT,
+    Night,
+    SleepPlan,
+    read_report,
+    sleep_on,
+    write_job,
+)
 from sage.runtime.sleep.dreaming import Dreamer
 from sage.runtime.tick.reasoner import load_observation_model
 
@@ -105,6 +113,14 @@ class Sleeper:
         done, self._done = self._done, None
         return done
 
+    def leave(self, night: Night, plan: SleepPlan) -> None:
+        """Write the job of a night that another process may run once this one has ended; what is here is
+        deleted, and a night in progress killed. OSError or DataError where it cannot be written.
+        """
+        self.abort()
+        self.num_nights += 1
+        self._write(night, plan)
+
     def abort(self) -> None:
         """Kill a night in progress; the live weights are unchanged."""
         if self._process is not None:
@@ -139,13 +155,17 @@ class Sleeper:
         accepted = report.outcome is SleepOutcome.ACCEPTED
         return EndedNight(report=report, candidate=night.model if accepted else None)
 
-    def _spawn(self, night: Night, plan: SleepPlan) -> None:
+    def _write(self, night: Night, plan: SleepPlan) -> None:
+        """The night's job, in the only folder here."""
         shutil.rmtree(self._home, ignore_errors=True)
         # A directory of its own: the sleep process of a killed run cannot write to this night.
         self._directory = self._home / f"{os.getpid()}-{self.num_nights}"
         if self._dreamer is not None:
             self._dreamer.prepare(self._directory, plan.seed)
         write_job(self._directory, night, plan)
+
+    def _spawn(self, night: Night, plan: SleepPlan) -> None:
+        self._write(night, plan)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         with (self._directory / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
@@ -168,7 +188,7 @@ class Sleeper:
         if status is None:
             self.abort()
             # The report is written last: with it the candidate is complete, and the night ends as any other.
-            if not (self._directory / "report.json").is_file():
+            if not (self._directory / REPORT).is_file():
                 return self._failed(f"not done within {self._config.timeout_secs:g} s")
             status = 0
         self._process = None
@@ -176,14 +196,19 @@ class Sleeper:
             if status != 0:
                 tail = (self._directory / "log.txt").read_text(errors="replace")[-ERROR_TAIL_CHARS:].strip()
                 return self._failed(f"the process ended with status {status}: {tail}")
-            report = read_report(self._directory / "report.json")
+            report = read_report(self._directory / REPORT)
             accepted = report.outcome is SleepOutcome.ACCEPTED
-            candidate = (
-                load_observation_model(self._directory / "candidate.safetensors") if accepted else None
-            )
+            candidate = self._taken_candidate() if accepted else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             return self._failed(f"its result cannot be read: {error}")
         return EndedNight(report=report, candidate=candidate)
+
+    def _taken_candidate(self) -> ObservationModel:
+        """It is deleted: the next run takes one that it finds."""
+        path = self._directory / CANDIDATE
+        candidate = load_observation_model(path)
+        path.unlink()
+        return candidate
 
     def _failed(self, reason: str) -> EndedNight:
         report = SleepReport(

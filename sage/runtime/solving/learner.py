@@ -121,6 +121,8 @@ class PuzzleLearner(Protocol):
 
     def facts(self) -> LearnerFacts: ...
 
-    def close(self) -> None:
-        """End within a few seconds; safe to call twice. `facts` are then those of the end."""
+    def close(self, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+        """End within a few seconds; safe to call twice. `facts` are then those of the end. weights: in use at
+        the end, from which a night of what the learner keeps begins.
+        """
         ...

@@ -14,12 +14,14 @@ import numpy as np
 import torch
 
 from sage.errors import InputError
+from sage.hrm_core.model_family import weights_digest
 from sage.mailbox.clock import Clock
 from sage.runtime.config import SolvingConfig
 from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts
 from sage.runtime.scheduling.skips import NOT_DUE, WORDS
 from sage.runtime.solving.learner import Offer
 from sage.runtime.solving.messages import StreamMessages
+from sage.runtime.solving.models import FRESH
 from sage.runtime.solving.record import StreamRecord
 from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.solving.under_way import Answered, LevelRows
@@ -32,6 +34,8 @@ from sage.sensors.puzzle_messages import Answer, Puzzle
 NUM_LEVEL_PUZZLES = 16
 #: Names in a snapshot.
 _WEIGHTS, _TEACHER, _COUNTS, _WORLD = "weights/", "teacher", "counts/", "world/"
+#: Digest of the weights that the run was given, with which the snapshot was begun: no bytes for fresh ones.
+_GIVEN = "given"
 #: emit(kind, message, source)
 Emit = Callable[[str, str, str], None]
 
@@ -52,6 +56,7 @@ class StreamSolver:
         self.name = stream.name
         self.family = stream.family.to(device).eval()
         self.learner = stream.learner
+        self._given = "" if config.weights == FRESH else weights_digest(self.family.weights())
         self.record = StreamRecord(stream.levels, checks_labels=stream.checks_labels)
         self._world = stream.world
         self.levels = tuple(stream.levels)
@@ -96,7 +101,7 @@ class StreamSolver:
     def close(self) -> None:
         try:
             self.learner.abort_night()
-            self.learner.close()
+            self.learner.close(self.family.weights())
         finally:
             self._messages.close()
 
@@ -235,13 +240,35 @@ class StreamSolver:
         world = {} if self._world is None else self._world.state()
         return {
             **weights,
+            _GIVEN: np.array(list(bytes.fromhex(self._given)), dtype=np.uint8),
             _TEACHER: self.record.teacher.state(),
             **counts,
             **{f"{_WORLD}{name}": array for name, array in world.items()},
         }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Weights of another model change nothing, and an event says so."""
+        """Given weights other than those that the snapshot was begun with stay, and weights of another model
+        change nothing; an event says so.
+        """
+        begun = bytes(state[_GIVEN]).hex() if _GIVEN in state else None
+        if self._given and begun not in (None, self._given):
+            text = "the weights of solving.weights are taken in the place of those of the snapshot"
+            self._emit("weights", text, self.name)
+        elif not self._load_weights(state):
+            return
+        elif begun is None and self._given:
+            text = (
+                "the snapshot's are taken in the place of those of solving.weights: an earlier version wrote"
+                " it, without what it was begun with; for the given ones take another state directory"
+            )
+            self._emit("weights", text, self.name)
+        else:
+            self._given = begun or ""
+        self.record.teacher.load_state(state[_TEACHER])
+        self._resume(state)
+
+    def _load_weights(self, state: Mapping[str, np.ndarray]) -> bool:
+        """False for those of another model."""
         weights = {
             name[len(_WEIGHTS) :]: torch.from_numpy(array.copy())
             for name, array in state.items()
@@ -251,9 +278,8 @@ class StreamSolver:
             self.family.load_weights(weights)
         except InputError as error:
             self._emit("weights", f"the snapshot's are of another model, starting fresh: {error}", self.name)
-            return
-        self.record.teacher.load_state(state[_TEACHER])
-        self._resume(state)
+            return False
+        return True
 
     def _resume(self, state: Mapping[str, np.ndarray]) -> None:
         """Counts and the place of the stream; a snapshot of an earlier version has none."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -347,6 +348,38 @@ def test_a_dream_comes_before_the_replay_and_its_episodes_decide_where_readings_
     assert spoiled.outcome is SleepOutcome.ROLLED_BACK
     worse = sleep_on(copy.deepcopy(night), few, dream=FakeDream(-1.0, 0.0))
     assert worse.outcome is SleepOutcome.ROLLED_BACK
+
+
+def test_training_ends_after_half_of_the_time_that_is_left_with_its_rate_at_its_end(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, shares = itertools.count(), []
+    share_of = sleep._rate_share
+
+    def noted(step: int, num_steps: int) -> float:
+        shares.append(share_of(step, num_steps))
+        return shares[-1]
+
+    monkeypatch.setattr(sleep, "_rate_share", noted)
+    plan = dataclasses.replace(PLAN, limit_secs=33.0)
+    report = sleep_on(night, plan, clock=lambda: float(next(seconds)))
+    assert report.outcome is SleepOutcome.ACCEPTED
+    assert 12 <= report.num_steps == len(shares) <= 16
+    assert shares[-1] < 0.1
+    assert report.wall_secs < 33.0
+
+
+def test_a_step_that_takes_all_of_the_time_is_the_only_one(night: Night) -> None:
+    hours = itertools.count(step=3600)
+    plan = dataclasses.replace(PLAN, limit_secs=600.0)
+    assert sleep_on(night, plan, clock=lambda: float(next(hours))).num_steps == 1
+
+
+@pytest.mark.parametrize(("where", "limit_secs"), [("process", 90.0), ("inline", None)])
+def test_a_night_in_a_process_of_its_own_has_the_limit_of_its_run(where, limit_secs) -> None:
+    """The loop's own thread has none, so that a run can be repeated."""
+    section = SleepConfig(where=where, timeout_secs=90)
+    assert SleepPlan.of(section, PracticeConfig(), num_segments=1, seed=0, tick=0).limit_secs == limit_secs
 
 
 def test_the_candidate_is_the_average_over_a_share_of_the_steps(

@@ -21,7 +21,7 @@ from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
 from sage.runtime.report import SleepOutcome
 from sage.runtime.sleep import sleeper as sleeper_module
-from sage.runtime.sleep.consolidate import Night, SleepPlan, write_job
+from sage.runtime.sleep.consolidate import Night, SleepPlan, open_night, write_job
 from sage.runtime.sleep.sleeper import EndedNight, Sleeper
 
 SECOND = 1_000_000_000
@@ -121,10 +121,24 @@ def left_behind(night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return leave
 
 
-def test_an_accepted_night_returns_its_candidate(left_behind):
+def test_an_accepted_night_returns_its_candidate_and_leaves_none_to_the_next_run(left_behind, tmp_path):
     ended = left_behind(lambda directory: None)
     assert ended.report.outcome is SleepOutcome.ACCEPTED
     assert ended.candidate is not None
+    assert not list(tmp_path.rglob("candidate.safetensors"))
+
+
+def test_a_job_that_is_left_is_the_only_one_and_is_not_run(night: Night, tmp_path: Path):
+    sleeper = spawned(tmp_path, night)
+    process, first = sleeper._process, sleeper._directory
+    sleeper.leave(night, PLAN)
+    assert process.poll() == -signal.SIGKILL
+    assert not sleeper.is_sleeping
+    (path,) = tmp_path.glob("*/job.json")
+    assert path.parent != first
+    opened = open_night(path.parent)
+    assert opened.plan == PLAN
+    assert len(opened.night.replay) == len(night.replay)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])

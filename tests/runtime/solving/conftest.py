@@ -42,6 +42,7 @@ class FakeLearner:
         self.experiences: list[PuzzleExperience] = []
         self.offers: list[Offer] = []
         self.nights: list[int] = []
+        self.closed: dict[str, torch.Tensor] = {}
         self.is_closed = False
         self.is_sleeping = False
         self.is_paused = False
@@ -76,8 +77,9 @@ class FakeLearner:
             num_experiences=len(self.experiences), is_sleeping=self.is_sleeping, problem=self.problem
         )
 
-    def close(self) -> None:
+    def close(self, weights: Mapping[str, torch.Tensor] | None = None) -> None:
         self.is_closed = True
+        self.closed = dict(weights or {})
 
 
 @dataclass

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sage.errors import InputError
+from sage.hrm_core.model_family import weights_digest
 from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solver import Solver
@@ -299,6 +300,7 @@ def test_the_learner_gets_the_first_weights_and_is_closed_with_the_loop(live):
     )
     life.loop.close()
     assert life.learner.is_closed
+    assert weights_digest(life.learner.closed) == weights_digest(life.solver.family.weights())
 
 
 def test_a_puzzle_that_does_not_fit_its_level_is_refused():

@@ -83,5 +83,5 @@ class InlineLearner:
             is_sleeping=trainer.is_sleeping,
         )
 
-    def close(self) -> None:
+    def close(self, weights: Mapping[str, Tensor] | None = None) -> None:
         self.trainer.abort_night()

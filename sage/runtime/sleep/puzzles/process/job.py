@@ -1,6 +1,7 @@
 """A trainer's folder as a job of its own: a night, or an examination, on what a run left there.
 
-Layout of the folder: that of `store`, and job.json; a night adds report.json and, accepted, candidate/.
+Layout of the folder: that of `store`, and job.json; a night adds report.json and, accepted, candidate/ and
+candidate.safetensors (see `candidate`).
 Invariant: the folder's memory and weights stay as they are; job.json has no code.
 """
 
@@ -17,10 +18,11 @@ import torch
 from sage.durable import checked_json, write_file
 from sage.errors import InputError
 from sage.hrm_core.evaluation.report import wilson_interval
-from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.model_family import ModelFamily, weights_digest
 from sage.hrm_core.optim.ranks import Ranks
 from sage.mailbox.shared.memory.identity import is_alive, my_identity
 from sage.runtime.report import SleepOutcome, SleepReport, to_plain
+from sage.runtime.sleep.puzzles.candidate import FILE, Candidate, write_candidate
 from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, answers_of
 from sage.runtime.sleep.puzzles.process.plan import JOB, TrainerSetup, read_job
 from sage.runtime.sleep.puzzles.store import WEIGHTS, load_weights, restore_memory
@@ -66,16 +68,19 @@ def open_folder(folder: Path) -> PuzzleTrainer:
     # a kill leaves no candidate of an earlier night beside a report of this one
     if not Ranks.current().index:
         (folder / REPORT).unlink(missing_ok=True)
+        (folder / FILE).unlink(missing_ok=True)
         if (folder / CANDIDATE).exists():
             shutil.rmtree(folder / CANDIDATE)
     return trainer
 
 
 def sleep_on_folder(folder: Path, trainer: PuzzleTrainer, device: torch.device | str = "cpu") -> SleepReport:
-    """One night on `device`; writes report.json last, and an accepted candidate as a model folder. Processes
-    of torch.distributed run it together; the first of them writes. trainer: of `open_folder`.
+    """One night on `device`; writes report.json last, and an accepted candidate as a model folder and as the
+    file that the next run takes. Processes of torch.distributed run it together; the first of them writes.
+    trainer: of `open_folder`.
     """
     ranks = Ranks.current()
+    made_from = weights_digest(trainer.weights())
     trainer.begin_night(0, ranks=ranks, device=device)
     offer = None
     while offer is None:
@@ -87,6 +92,7 @@ def sleep_on_folder(folder: Path, trainer: PuzzleTrainer, device: torch.device |
         family = ModelFamily(trainer.configs)
         family.load_weights(offer.weights)
         family[0].save_pretrained(folder / CANDIDATE)
+        write_candidate(folder, Candidate(weights=offer.weights, made_from=made_from, report=offer.report))
     write_file(folder / REPORT, checked_json(to_plain(offer.report)))
     return offer.report
 

@@ -210,8 +210,10 @@ class ProcessLearner:
             problem=self._board.problem,
         )
 
-    def close(self) -> None:
-        """End the process, then write what it has not acknowledged; what cannot be written is lost."""
+    def close(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        """End the process, then write what it has not acknowledged, and `weights`: those that it offered last
+        may have been refused, or may not have been taken yet. What cannot be written is lost.
+        """
         if self._is_closed:
             return
         for held in self._leases:
@@ -228,10 +230,19 @@ class ProcessLearner:
         rest = [each for each in self._waiting if each[0] > acknowledged]
         self._num_lost += append_rest(self._folder, rest, run=self._run, epoch_ns=self._epoch_ns)
         self._waiting.clear()
+        if weights is not None and self._epoch_ns:
+            self._save(weights)
         self._last_facts = self.facts()
         self._is_closed = True
         self._board.unlink()
         self._board.close()
+
+    def _save(self, weights: Mapping[str, Tensor]) -> None:
+        kept = {name: tensor.detach().cpu() for name, tensor in weights.items()}
+        try:
+            save_weights(self._folder / WEIGHTS, kept, num_steps=self._board.num_steps)
+        except OSError as error:
+            _log.error("%s: the weights of the end are not written: %s", self._folder, error)
 
     def _end_night(self) -> None:
         self._night_tick = -1

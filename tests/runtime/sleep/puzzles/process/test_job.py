@@ -18,12 +18,13 @@ from sage.app.config.state_dir import locked
 from sage.durable import checked_json, read_json
 from sage.errors import DataError, InputError
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.model_family import family_of
+from sage.hrm_core.model_family import family_of, weights_digest
 from sage.hrm_core.tasks.address import TaskAddress, address_for
 from sage.hrm_core.tasks.contract import Task
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep.puzzles.candidate import FILE, read_candidate
 from sage.runtime.sleep.puzzles.process.job import (
     CANDIDATE,
     REPORT,
@@ -42,7 +43,7 @@ from sage.runtime.sleep.puzzles.process.plan import (
     read_link,
     write_job,
 )
-from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, save_weights
+from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, load_weights, save_weights
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
 
@@ -112,7 +113,7 @@ def test_a_night_of_a_folder_writes_a_report_and_leaves_the_weights(
     assert (folder / CANDIDATE).exists() == (report.outcome is SleepOutcome.ACCEPTED)
 
 
-def test_an_accepted_candidate_is_a_model_folder(
+def test_an_accepted_candidate_is_a_model_folder_and_what_the_next_run_takes(
     tasks: list[Task], feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sage.runtime.sleep.puzzles import trainer
@@ -129,8 +130,15 @@ def test_an_accepted_candidate_is_a_model_folder(
 
     monkeypatch.setattr(trainer.PuzzleTrainer, "advance_night", accepted)
     folder = _folder(tasks, feed, tmp_path / "trainer")
-    sleep_on_folder(folder, open_folder(folder))
-    assert HRM.from_pretrained(folder / CANDIDATE).config.mixer == "lines"
+    report = sleep_on_folder(folder, open_folder(folder))
+    model = HRM.from_pretrained(folder / CANDIDATE)
+    assert model.config.mixer == "lines"
+    candidate = read_candidate(folder)
+    assert candidate.report == report
+    assert candidate.made_from == weights_digest(load_weights(folder / WEIGHTS)[0])
+    assert weights_digest(candidate.weights) == weights_digest(model.state_dict())
+    open_folder(folder)
+    assert not (folder / FILE).exists()
 
 
 def test_what_is_no_job_is_refused(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
 from sage.runtime.sleep.puzzles.process.learner import LONGEST_DELAY_SECS, ProcessLearner
 from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
-from sage.runtime.sleep.puzzles.store import JOURNAL, restore_memory
+from sage.runtime.sleep.puzzles.store import JOURNAL, WEIGHTS, load_weights, restore_memory
 from sage.runtime.solving.learner import Offer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
 
@@ -171,6 +171,22 @@ def test_what_cannot_be_written_at_the_end_is_lost_and_counted(rig: Rig, feed: F
     (rig.folder / JOURNAL).mkdir()
     rig.learner.close()
     assert rig.learner.facts().num_lost == 20
+
+
+def test_the_weights_in_use_at_the_end_are_those_that_a_night_begins_with(
+    tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the process offered last may have been refused."""
+    monkeypatch.setattr(ProcessLearner, "_start", lambda _: None)
+    rig = Rig(tasks[:1], tmp_path / "trainer")
+    in_use = {name: tensor + 1 for name, tensor in rig.family.weights().items()}
+    rig.learner.open(rig.family.weights())
+    rig.learner.close(in_use)
+    rig.learner.close(rig.family.weights())
+    rig.hub.close()
+    weights, _ = load_weights(rig.folder / WEIGHTS)
+    assert weights.keys() == in_use.keys()
+    assert all(torch.equal(tensor, in_use[name]) for name, tensor in weights.items())
 
 
 def test_a_run_with_other_levels_has_a_folder_of_its_own(
