@@ -325,7 +325,7 @@ def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: Snap
 
 
 def _open(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile) -> None:
-    hold_file.has_opened = True
+    hold_file.note_opening()
     try:
         run.open()
     except (SensorError, OSError) as error:
