@@ -17,6 +17,7 @@ from sage.app.cli.options import (
     StateDirOption,
     command_group,
 )
+from sage.app.terminal.signals import session_signals
 
 app = command_group("Show, check, rebuild and export recordings of sessions.")
 
@@ -25,6 +26,7 @@ FileArgument = Annotated[
 ]
 
 
+@session_signals()
 def replay(
     file: FileArgument,
     config: Annotated[

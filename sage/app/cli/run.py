@@ -19,6 +19,7 @@ from sage.app.cli.options import (
     StateDirOption,
     TrackOption,
 )
+from sage.app.terminal.signals import session_signals
 
 PageOption = Annotated[
     bool, typer.Option("--page/--no-page", help="Serve the live page on 127.0.0.1 (extra `web`).")
@@ -43,6 +44,7 @@ DrainOption = Annotated[
 ]
 
 
+@session_signals()
 def run(
     config: ConfigArgument = "default",
     seconds: Annotated[

@@ -44,7 +44,9 @@ class Managed:
         self.errors = folder / "stderr"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, watchdog_secs: float = 30.0) -> subprocess.Popen[bytes]:
+    def start(
+        self, *, watchdog_secs: float = 30.0, while_starting: tuple[signal.Signals, ...] = ()
+    ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "sage", "run", str(self.config), "--no-live", "--json"]
         command += ["--state-dir", str(self.state_dir)]
         environment = {
@@ -55,6 +57,9 @@ class Managed:
         }
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors)
+        for number in while_starting:
+            self.until("STATUS=starting")
+            self.process.send_signal(number)
         self.until("READY=1")
         return self.process
 
@@ -106,6 +111,19 @@ def test_commands_and_signals_of_a_service(managed: Managed, capsys: pytest.Capt
     errors = managed.errors.read_text()
     assert "most recent call first" in errors  # the stacks
     assert "reload refused, the old configuration stays" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
+def test_signals_while_a_service_starts_end_nothing(managed: Managed, number: signal.Signals) -> None:
+    process = managed.start(while_starting=(number,))
+    if number is signal.SIGHUP:
+        managed.until("RELOADING=1")
+        managed.until("READY=1")
+    else:
+        assert "most recent call first" in managed.errors.read_text()
+    ask(managed.state_dir, "stop")
+    process.communicate(timeout=WAIT_SECS)
+    assert process.returncode == 0
 
 
 def test_a_tick_every_hundred_seconds_delays_no_command_and_no_stop(managed: Managed) -> None:
