@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from typer.main import get_command
+
+from sage.app.cli.main import app
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -84,6 +87,19 @@ def test_its_extras_and_its_configuration_exist(name: str, repository: Path) -> 
     version = re.search(r"^TORCH_VERSION=(\S+)", (repository / "scripts/environment").read_text(), re.M)
     assert version is not None
     assert arguments(repository / name)["TORCH"] in (f"torch=={version[1]}+cpu", "")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_published_port_reaches_its_page(name: str, repository: Path) -> None:
+    """The loopback of a container is its own. The command is one that `sage run` has."""
+    (command,) = [json.loads(each.text) for each in instructions(repository / name) if each.name == "CMD"]
+    assert command[-3:] == ["--page", "--host", "0.0.0.0"]
+    options = {
+        each
+        for word in get_command(app).commands["run"].params
+        for each in (*word.opts, *word.secondary_opts)
+    }  # type: ignore[attr-defined]
+    assert {word for word in command if word.startswith("--")} <= options
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def install_signal_handlers() -> None:
 
 
 class EarlyHangups:
-    """The handler of SIGHUP while a service starts: whoever replaces it does what `has_come` asks for."""
+    """The handler of SIGHUP while a service starts. What replaces it reloads where `has_come` is true."""
 
     def __init__(self) -> None:
         self.has_come = False
