@@ -14,7 +14,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from typer.main import get_command
@@ -94,11 +94,8 @@ def test_a_published_port_reaches_its_page(name: str, repository: Path) -> None:
     """The loopback of a container is its own. The command is one that `sage run` has."""
     (command,) = [json.loads(each.text) for each in instructions(repository / name) if each.name == "CMD"]
     assert command[-3:] == ["--page", "--host", "0.0.0.0"]
-    options = {
-        each
-        for word in get_command(app).commands["run"].params
-        for each in (*word.opts, *word.secondary_opts)
-    }  # type: ignore[attr-defined]
+    run: Any = get_command(app).commands["run"]  # type: ignore[attr-defined]
+    options = {name for each in run.params for name in (*each.opts, *each.secondary_opts)}
     assert {word for word in command if word.startswith("--")} <= options
 
 

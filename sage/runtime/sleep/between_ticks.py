@@ -148,7 +148,7 @@ class BetweenTicks:
         """The alarm of missing nights; then a stop of every effector, and the guards of the machine: why the
         loop has to be in CRISIS, "" where it has not. Nights in progress end without a result.
         """
-        alarm = self._alarm.check(self._config.sleep, now_ns)
+        alarm = self._alarm.check(self._config.sleep, now_ns, is_asleep=self.is_asleep)
         if alarm:
             self._emit("alarm", alarm)
         guarded = "" if self._guards is None else self._guards.check(now_ns)

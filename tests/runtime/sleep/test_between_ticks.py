@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from sage.runtime.config import SleepConfig
 from sage.runtime.report import SleepOutcome, SleepReport, State
 from sage.runtime.scheduling.ledger import MICRO
 from sage.runtime.sleep.between_ticks import gather_night
@@ -86,6 +87,18 @@ def test_a_stop_of_every_effector_is_a_crisis_until_they_are_released(loop):
     loop.run(num_ticks=200)
     assert ticks.state in (State.REST, State.WAKE)
     assert ticks.practice.num_steps > num_steps
+
+
+def test_a_night_in_progress_is_not_a_missing_one(loop, monkeypatch: pytest.MonkeyPatch):
+    ticks, events, later_ns = loop.between_ticks, [], 10**15
+    ticks._config = ticks._config.model_copy(update={"sleep": SleepConfig(every_secs=100)})
+    monkeypatch.setattr(ticks, "_emit", lambda kind, message: events.append(kind))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(ticks.sleeper), "is_sleeping", property(lambda self: True))
+        ticks._watch(later_ns)
+    assert events == []
+    ticks._watch(later_ns)
+    assert events == ["alarm"]
 
 
 class Recorder:

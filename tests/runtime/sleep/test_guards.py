@@ -65,6 +65,7 @@ def test_missing_nights_raise_an_alarm_once_an_interval() -> None:
     config = SleepConfig(every_secs=100, first_after_secs=10)
     alarm = NightAlarm(0)
     assert alarm.check(config, 199 * SECOND) == ""
+    assert alarm.check(config, 200 * SECOND, is_asleep=True) == ""
     assert "no night for 200 s, one is due every 100 s: none was started" in alarm.check(config, 200 * SECOND)
     assert alarm.check(config, 201 * SECOND) == ""
     alarm.note_skipped("3 puzzles to examine")
