@@ -21,7 +21,7 @@ from sage.hrm_core.training.tracker import Sink
 log = structlog.get_logger("sage.app")
 CAPACITY = 4096
 CLOSE_SECS = 10.0
-#: After this many errors in a row the sink is tried once in RETRY_SECS; figures between are counted as dropped.
+#: After this many errors in a row the sink is tried once in RETRY_SECS; figures between are dropped.
 MAX_ERRORS = 8
 RETRY_SECS = 60.0
 
