@@ -14,9 +14,12 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
+
+from sage.app.cli.main import app
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -84,6 +87,16 @@ def test_its_extras_and_its_configuration_exist(name: str, repository: Path) -> 
     version = re.search(r"^TORCH_VERSION=(\S+)", (repository / "scripts/environment").read_text(), re.M)
     assert version is not None
     assert arguments(repository / name)["TORCH"] in (f"torch=={version[1]}+cpu", "")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_published_port_reaches_its_page(name: str, repository: Path) -> None:
+    """The loopback of a container is its own. The command is one that `sage run` has."""
+    (command,) = [json.loads(each.text) for each in instructions(repository / name) if each.name == "CMD"]
+    assert command[-3:] == ["--page", "--host", "0.0.0.0"]
+    run: Any = get_command(app).commands["run"]  # type: ignore[attr-defined]
+    options = {name for each in run.params for name in (*each.opts, *each.secondary_opts)}
+    assert {word for word in command if word.startswith("--")} <= options
 
 
 @pytest.fixture(scope="module")

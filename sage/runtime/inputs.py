@@ -17,6 +17,7 @@ from sage.memory.stores.recall import RecallStore
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
 from sage.runtime.sleep.dreaming import Dreamer
+from sage.runtime.sleep.guards import MachineLimits, NoLimits
 from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.tick.effects import EffectLog
 from sage.runtime.tick.measurements import PlannedGroup
@@ -42,6 +43,7 @@ class LoopInputs:
     work: what devices offer to the budget of a tick.
     dreamer: of nights that begin with dreams.
     measurements: groups of sources that are fused; the estimate of each is one of the drivers.
+    machine: figures that the guards limit.
     """
 
     clock: Clock
@@ -62,3 +64,4 @@ class LoopInputs:
     work: WorkBoard = field(default_factory=WorkBoard)
     dreamer: Dreamer | None = None
     measurements: Sequence[PlannedGroup] = ()
+    machine: MachineLimits = field(default_factory=NoLimits)

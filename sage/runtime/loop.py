@@ -59,8 +59,7 @@ class Loop:
     """The loop. `run` ticks until something stops it; `tick` is one tick. Both run on the caller's thread."""
 
     def __init__(self, config: RuntimeConfig, inputs: LoopInputs) -> None:
-        self.config = config
-        self.clock = inputs.clock
+        self.config, self.clock = config, inputs.clock
         self.layout = Layout.of([driver.spec for driver in inputs.drivers], config.vision.focus_tiles)
         num = self.layout.num_sources
         self._names = tuple(spec.name for spec in self.layout.specs)
@@ -111,6 +110,7 @@ class Loop:
             on_sleep=self._instruments.on_sleep,
             stopped=lambda: self.effector_gate.stopped_all,
             dreamer=inputs.dreamer,
+            machine=inputs.machine,
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._coherence_monitor = build_monitor(

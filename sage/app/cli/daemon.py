@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sage.app.cli.options import ConfigArgument, command_group
+from sage.app.cli.options import (
+    ConfigArgument,
+    FoxgloveOption,
+    PageHostOption,
+    PageNamesOption,
+    PageOption,
+    PagePortOption,
+    RecordMaxBytesOption,
+    RecordOption,
+    SetOption,
+    command_group,
+)
 
 if TYPE_CHECKING:
     from sage.app.config.sage_config import SageConfig
@@ -26,10 +37,6 @@ AccountOption = Annotated[
         help="Account that a system unit runs as. Default: yours, also under sudo.",
     ),
 ]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override one key. Repeatable."),
-]
 DrainOption = Annotated[
     float, typer.Option("--drain-secs", min=0.1, help="Time from SIGTERM to the end of the process.")
 ]
@@ -42,11 +49,20 @@ def unit(
     account: AccountOption = "",
     overrides: SetOption = None,
     drain_secs: DrainOption = 60.0,
+    page: PageOption = True,
+    port: PagePortOption = 8642,
+    host: PageHostOption = "127.0.0.1",
+    allow_host: PageNamesOption = None,
+    record: RecordOption = None,
+    record_max_bytes: RecordMaxBytesOption = None,
+    foxglove: FoxgloveOption = None,
 ) -> None:
     """Print the unit file."""
     from sage.app.daemon.unit import unit_text
 
-    typer.echo(unit_text(_settings(config, system, account, overrides, drain_secs)), nl=False)
+    words = [*_page_words(page, port, host, allow_host), *_record_words(record, record_max_bytes, foxglove)]
+    settings = _settings(config, system, account, overrides, drain_secs, words, record)
+    typer.echo(unit_text(settings), nl=False)
 
 
 @app.command("install")
@@ -56,12 +72,20 @@ def install(
     account: AccountOption = "",
     overrides: SetOption = None,
     drain_secs: DrainOption = 60.0,
+    page: PageOption = True,
+    port: PagePortOption = 8642,
+    host: PageHostOption = "127.0.0.1",
+    allow_host: PageNamesOption = None,
+    record: RecordOption = None,
+    record_max_bytes: RecordMaxBytesOption = None,
+    foxglove: FoxgloveOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another unit of that name.")] = False,
 ) -> None:
     """Write the unit file to ~/.config/systemd/user, or to /etc/systemd/system with --system."""
     from sage.app.daemon.unit import UNIT_NAME, install_unit, unit_path, unit_text
 
-    settings = _settings(config, system, account, overrides, drain_secs)
+    words = [*_page_words(page, port, host, allow_host), *_record_words(record, record_max_bytes, foxglove)]
+    settings = _settings(config, system, account, overrides, drain_secs, words, record)
     path = unit_path(settings.scope)
     is_new = install_unit(path, unit_text(settings), replaces=force)
     systemctl = "systemctl" if system else "systemctl --user"
@@ -69,10 +93,35 @@ def install(
     typer.echo(f"Next: {systemctl} daemon-reload; {systemctl} enable --now {UNIT_NAME}")
 
 
+def _page_words(page: bool, port: int, host: str, allow_host: list[str] | None) -> list[str]:
+    if not page:
+        return []
+    names = [word for name in allow_host or () for word in ("--allow-host", name)]
+    return ["--page", "--port", str(port), "--host", host, *names]
+
+
+def _record_words(record: Path | None, max_bytes: int | None, foxglove: int | None) -> list[str]:
+    """UserError for a recording's name that will not do. Its folder may not exist yet."""
+    words: list[str] = []
+    if record is not None:
+        from sage.app.recording.mcap_sink import check_name
+
+        check_name(record, max_bytes)
+        words += ["--record", str(record.absolute())]
+        words += [] if max_bytes is None else ["--record-max-bytes", str(max_bytes)]
+    return words if foxglove is None else [*words, "--foxglove", str(foxglove)]
+
+
 def _settings(
-    config: str, system: bool, account: str, overrides: list[str] | None, drain_secs: float
+    config: str,
+    system: bool,
+    account: str,
+    overrides: list[str] | None,
+    drain_secs: float,
+    more: list[str],
+    record: Path | None,
 ) -> UnitSettings:
-    """UserError where the configuration is not valid now."""
+    """more: words of `sage run`. UserError where the configuration is not valid now."""
     from sage.app.config.names import shipped_configs
     from sage.app.config.sage_config import find_config, load_config
     from sage.app.daemon.unit import UnitSettings
@@ -84,9 +133,10 @@ def _settings(
     return UnitSettings(
         config=name,
         scope="system" if system else "user",
-        arguments=tuple(words),
+        arguments=(*words, *more),
         user=(account or _own_account()) if system else "",
         state_dir=_own_state_dir(loaded, is_system=system),
+        record_dir="" if record is None else str(record.absolute().parent),
         drain_secs=drain_secs,
     )
 

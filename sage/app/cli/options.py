@@ -87,6 +87,32 @@ RecordJpegOption = Annotated[
     bool,
     typer.Option("--record-jpeg", help="Record pictures as JPEG: smaller, and not bit for bit."),
 ]
+NoLiveOption = Annotated[
+    bool, typer.Option("--no-live", help="Print no live view, only the summary at the end.")
+]
+PageOption = Annotated[
+    bool, typer.Option("--page/--no-page", help="Serve the live page on 127.0.0.1 (extra `web`).")
+]
+PageHostOption = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        help="Address of the page. Beyond 127.0.0.1 reading needs the token too, without TLS.",
+    ),
+]
+PageNamesOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", metavar="NAME", help="Further name allowed in the Host header. Repeatable."),
+]
+PagePortOption = Annotated[
+    int,
+    typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        help="Port of the page; the next free one where it is in use; 0: a free one.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 

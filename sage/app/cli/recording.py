@@ -12,11 +12,13 @@ import typer
 from sage.app.cli.options import (
     FoxgloveOption,
     JsonOption,
+    NoLiveOption,
     RecordOption,
     SetOption,
     StateDirOption,
     command_group,
 )
+from sage.app.terminal.signals import session_signals
 
 app = command_group("Show, check, rebuild and export recordings of sessions.")
 
@@ -25,6 +27,7 @@ FileArgument = Annotated[
 ]
 
 
+@session_signals()
 def replay(
     file: FileArgument,
     config: Annotated[
@@ -38,9 +41,7 @@ def replay(
     ticks: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
     overrides: SetOption = None,
     state_dir: StateDirOption = None,
-    no_live: Annotated[
-        bool, typer.Option("--no-live", help="Print no live view, only the summary at the end.")
-    ] = False,
+    no_live: NoLiveOption = False,
     record: RecordOption = None,
     foxglove: FoxgloveOption = None,
     json_output: JsonOption = False,

@@ -12,6 +12,11 @@ from sage.app.cli.options import (
     ConfigArgument,
     FoxgloveOption,
     JsonOption,
+    NoLiveOption,
+    PageHostOption,
+    PageNamesOption,
+    PageOption,
+    PagePortOption,
     RecordJpegOption,
     RecordMaxBytesOption,
     RecordOption,
@@ -19,18 +24,11 @@ from sage.app.cli.options import (
     StateDirOption,
     TrackOption,
 )
+from sage.app.terminal.signals import session_signals
 
-PageOption = Annotated[
-    bool, typer.Option("--page/--no-page", help="Serve the live page on 127.0.0.1 (extra `web`).")
-]
-PagePortOption = Annotated[
-    int,
-    typer.Option(
-        "--port",
-        min=0,
-        max=65535,
-        help="Port of the page; the next free one where it is in use; 0: a free one.",
-    ),
+TraceOption = Annotated[
+    Path | None,
+    typer.Option("--trace", metavar="FILE", help="Write a Chrome/Perfetto trace of focus messages to FILE."),
 ]
 DrainOption = Annotated[
     float,
@@ -43,6 +41,7 @@ DrainOption = Annotated[
 ]
 
 
+@session_signals()
 def run(
     config: ConfigArgument = "default",
     seconds: Annotated[
@@ -57,15 +56,8 @@ def run(
     ] = False,
     overrides: SetOption = None,
     state_dir: StateDirOption = None,
-    no_live: Annotated[
-        bool, typer.Option("--no-live", help="Print no live view, only the summary at the end.")
-    ] = False,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            "--trace", metavar="FILE", help="Write a Chrome/Perfetto trace of focus messages to FILE."
-        ),
-    ] = None,
+    no_live: NoLiveOption = False,
+    trace: TraceOption = None,
     track: TrackOption = None,
     record: RecordOption = None,
     record_max_bytes: RecordMaxBytesOption = None,
@@ -73,6 +65,8 @@ def run(
     foxglove: FoxgloveOption = None,
     page: PageOption = False,
     port: PagePortOption = 8642,
+    host: PageHostOption = "127.0.0.1",
+    allow_host: PageNamesOption = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     allow_inject: AllowInjectOption = False,
     drain_secs: DrainOption = 60.0,
@@ -109,7 +103,9 @@ def run(
         json_output=json_output,
         trace_path=trace,
         attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove),
-        page=PageOptions(port=port, opens_browser=open_page) if page or open_page else None,
+        page=PageOptions(port=port, opens_browser=open_page, host=host, allowed_hosts=tuple(allow_host or ()))
+        if page or open_page
+        else None,
         drain_secs=drain_secs,
         reread=read,
     )

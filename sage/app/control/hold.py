@@ -1,7 +1,8 @@
 """Why effectors are held across restarts: a stop by a person, or the crash of a session.
 
 Invariant: only `clear` ends a hold, and only a person's `sage arm` calls it. A session that did not end
-cleanly leaves its marker behind, and the next one starts held.
+cleanly leaves its marker behind, and the next one starts held. Until its effectors are opened the marker has
+the word STARTING, which holds nothing: a start that was killed has moved nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ Cause = Literal["estop", "crash"]
 #: After a crash an effect that changes nothing outside the program, an answer to a puzzle, is not held.
 SPARED_AFTER_CRASH = ("cognitive",)
 CRASHED = "the last session did not end cleanly"
+#: Behind the process's number in the marker, until effectors are opened.
+STARTING = "starting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +47,17 @@ class Hold:
 def is_starting(state_dir: Path) -> bool:
     """Whether the marker is that of a process that runs, for a state directory without a control socket."""
     try:
-        os.kill(int((state_dir / RUNNING_NAME).read_text(encoding="utf-8")), 0)
+        os.kill(int(_marker_words(state_dir / RUNNING_NAME)[0]), 0)
     except PermissionError:  # it runs, for another user
         return True
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return False
     return True
+
+
+def _marker_words(marker: Path) -> list[str]:
+    """The process's number and STARTING. OSError where it is not there or cannot be read."""
+    return marker.read_text(encoding="utf-8", errors="replace").split()
 
 
 class HoldFile:
@@ -59,6 +67,7 @@ class HoldFile:
         self._path = state_dir / HOLD_NAME
         self._marker = state_dir / RUNNING_NAME
         self._wall_ns = wall_ns
+        self._has_effectors = False
         #: Whether effectors may have been opened: until then no end of the session is a crash.
         self.has_opened = False
 
@@ -76,15 +85,33 @@ class HoldFile:
     def begin(self, *, has_effectors: bool) -> Hold | None:
         """At the start of a session: the hold in force, one after a crash included; then leave the marker."""
         hold = self.read()
-        if hold is None and self._marker.exists():
+        if hold is None and self._was_opened():
             hold = self.write("crash", CRASHED)
+        self._has_effectors = has_effectors
         if has_effectors:
             try:
-                self._marker.write_text(f"{os.getpid()}\n", encoding="utf-8")
+                self._marker.write_text(f"{os.getpid()} {STARTING}\n", encoding="utf-8")
             except OSError:  # a full disk
                 self.end()
                 raise
         return hold
+
+    def note_opening(self) -> None:
+        """Call before effectors are opened: from now on an end of the process without `end` is a crash. On
+        the disk when it returns; OSError where that fails.
+        """
+        if self._has_effectors:
+            write_file(self._marker, f"{os.getpid()}\n".encode())
+        self.has_opened = True
+
+    def _was_opened(self) -> bool:
+        """Whether a session before has left its marker after its effectors may have been opened."""
+        try:
+            return _marker_words(self._marker)[1:] != [STARTING]
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
 
     def end(self) -> None:
         """At the clean end of a session."""

@@ -103,6 +103,7 @@ class SessionControl:
             "held": gate.stopped,
             "num_effector_faults": gate.num_faults,
             "crisis": self._loop.between_ticks.held,
+            "budget": self._loop.between_ticks.shrunk,
             "tick": 0 if report is None else report.facts.tick,
             "secs_since_tick": round((self._real_ns() - self._reported_ns) * 1e-9, 3),
         }

@@ -14,6 +14,8 @@ def as_text(status: dict[str, Any]) -> str:
     ]
     if status.get("crisis"):
         lines.append(f"crisis     {status['crisis']}")
+    if status.get("budget"):
+        lines.append(f"budget     shrinks: {status['budget']}")
     service = status.get("service")
     if service is not None:
         reason = f": {service['reason']}" if service["reason"] else ""

@@ -37,12 +37,16 @@ class Service:
         self._every_ns = None if secs is None else int(secs * 1e9 / 4)
         self._sent_ns = self._status_ns = 0
         self._failure = ""
+        self._has_hangup = False  # one that came while the session started
         #: Starts a reload on another thread, once there is something to reload.
         self.reload_soon: Callable[[], None] = lambda: None
 
     def on_hangup(self) -> None:
-        """For the handler of SIGHUP."""
-        self.reload_soon()
+        """For the handler of SIGHUP. While the session starts it is kept until `begin`."""
+        if self.lifecycle.state is ServiceState.STARTING:
+            self._has_hangup = True
+        else:
+            self.reload_soon()
 
     @property
     def is_managed(self) -> bool:
@@ -67,6 +71,8 @@ class Service:
         """The devices are open and the control socket answers."""
         self.lifecycle.to(ServiceState.RUNNING)
         self._notifier.ready()
+        if self._has_hangup:
+            self.reload_soon()
 
     def beat(self) -> None:
         """Before each tick and while the next one is waited for, on the loop's thread."""

@@ -76,7 +76,8 @@ CapabilityBoundingSet=
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitSettings:
     """config: a shipped name or a file.  arguments: more of `sage run`.  user: account of a system unit.
-    state_dir: absolute; "": the scope's own.  python: the interpreter that SAGE is installed in.
+    state_dir: absolute; "": the scope's own.  record_dir: where it writes a recording, absolute; "": nowhere.
+    python: the interpreter that SAGE is installed in.
     """
 
     config: str
@@ -84,6 +85,7 @@ class UnitSettings:
     arguments: tuple[str, ...] = ()
     user: str = ""
     state_dir: str = ""
+    record_dir: str = ""
     drain_secs: float = 60.0
     python: str = sys.executable
 
@@ -93,7 +95,10 @@ def unit_text(settings: UnitSettings) -> str:
     words = [settings.python, "-m", "sage", "run", settings.config, "--no-live"]
     is_system = settings.scope == "system"
     state_dir = settings.state_dir or ("%S/sage" if is_system else "%h/.local/state/sage")
-    place = '"' + settings.state_dir.replace("%", "%%") + '"' if is_system and settings.state_dir else ""
+    place = _path(settings.state_dir) if is_system and settings.state_dir else ""
+    writes = [place] if place else []
+    if is_system and settings.record_dir:
+        writes.append(_path("-" + settings.record_dir))  # "-": it may not exist yet
     words += ["--state-dir", state_dir, "--drain-secs", f"{settings.drain_secs:g}", *settings.arguments]
     return TEMPLATE.format(
         config=settings.config.replace("%", "%%"),
@@ -103,9 +108,14 @@ def unit_text(settings: UnitSettings) -> str:
         stop_secs=int(settings.drain_secs) + STOP_MARGIN_SECS,
         state=SYSTEM_STATE if is_system else USER_STATE,
         user=f"User={settings.user}\n" if is_system and settings.user else "",
-        system=(SYSTEM_HARDENING if is_system else "") + (f"ReadWritePaths={place}\n" if place else ""),
+        system=(SYSTEM_HARDENING if is_system else "")
+        + "".join(f"ReadWritePaths={each}\n" for each in writes),
         target="multi-user.target" if is_system else "default.target",
     )
+
+
+def _path(path: str) -> str:
+    return '"' + path.replace("%", "%%") + '"'
 
 
 def unit_path(scope: Scope, home: Path | None = None) -> Path:

@@ -9,6 +9,7 @@ import typer
 
 from sage.app.groot.reach_policy import ReachPolicy
 from sage.app.terminal.errors import UserError, nearest, user_errors
+from sage.app.terminal.logs import log_to_stderr
 from sage.gr00t_integration.dialects import dialect_named
 from sage.gr00t_integration.embodiment import Embodiment, load_embodiment
 from sage.gr00t_integration.server.openpi_server import OpenpiPolicyServer
@@ -45,6 +46,7 @@ class GrootServeOptions:
 
 def serve(options: GrootServeOptions) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP, or an allowed `kill`. UserError where it cannot start."""
+    log_to_stderr()
     with user_errors("groot serve"):
         embodiment = load_embodiment(options.embodiment)
         policy = _policy(options, embodiment)

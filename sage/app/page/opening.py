@@ -28,10 +28,14 @@ LINK_NAME = "page.html"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageOptions:
-    """port: the first that is tried; 0: a free one.  opens_browser: opens the page in one."""
+    """port: the first that is tried; 0: a free one.  opens_browser: opens the page in one.  host,
+    allowed_hosts: as of `PageServer`.
+    """
 
     port: int
     opens_browser: bool = False
+    host: str = "127.0.0.1"
+    allowed_hosts: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -57,7 +61,14 @@ def opened_page(
         token = open_token(state_dir)
         history = History(store, session)
         endpoints = Endpoints(feed, history, lambda: control.verbs, more_paths=solving_paths())
-        server = PageServer(endpoints, token, wanted=options.port, puzzles=PuzzleRoutes())
+        server = PageServer(
+            endpoints,
+            token,
+            wanted=options.port,
+            puzzles=PuzzleRoutes(),
+            host=options.host,
+            allowed_hosts=options.allowed_hosts,
+        )
     except UserError as error:
         typer.echo(f"sage: no page: {error}", err=True)
         yield ""
@@ -69,6 +80,12 @@ def opened_page(
         # With the token on a terminal only: a log file may be read by others.
         shown = address if sys.stderr.isatty() else f"{server.address}  token: {state_dir / TOKEN_NAME}"
         typer.echo(f"sage: page: {shown}", err=True)
+        if not server.is_local:
+            typer.echo(
+                f"sage: page: other machines reach it at {options.host}, without TLS: use a TLS proxy or an"
+                " SSH tunnel",
+                err=True,
+            )
         yield shown
 
 

@@ -1,7 +1,7 @@
 """The ASGI application of the live page, behind the guard of sage.app.http.
 
-Invariant: reading needs no token, so that a browser can open the page; a request that changes state or
-reaches a model needs it.
+Invariant: on the loopback reading needs no token, so that a browser can open the page; a request that changes
+state or reaches a model needs it. On another address all but the page's own files needs it.
 The page loads nothing from another server, and its policy (CSP) forbids it.
 """
 
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sage.app.http.files import FILE_PATHS
 from sage.app.http.guard import LOOPBACK, Access, Guard
 from sage.app.http.replies import Refusal, refuse_raised
 from sage.app.page.endpoints import Endpoints, endpoint_of
@@ -37,8 +38,17 @@ _OWN, _SHARED = Path(__file__).parent / "static", Path(__file__).parents[1] / "s
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
-def create_app(endpoints: Endpoints, token: str, puzzles: PuzzleRoutes | None = None) -> ASGIApp:
-    """puzzles: the routes of the puzzle page; None: it is not served."""
+def create_app(
+    endpoints: Endpoints,
+    token: str,
+    puzzles: PuzzleRoutes | None = None,
+    *,
+    hosts: frozenset[str] = LOOPBACK,
+    is_local: bool = True,
+) -> ASGIApp:
+    """puzzles: the routes of the puzzle page; None: it is not served.  hosts: allowed in Host.  is_local:
+    only this machine reaches it.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -63,15 +73,15 @@ def create_app(endpoints: Endpoints, token: str, puzzles: PuzzleRoutes | None = 
             Exception: refuse_raised,
         },
     )
-    return Guard(app, page_access(token))
+    return Guard(app, page_access(token, hosts, is_local=is_local))
 
 
-def page_access(token: str) -> Access:
-    methods = frozenset({"GET", "HEAD"})
+def page_access(token: str, hosts: frozenset[str] = LOOPBACK, *, is_local: bool = True) -> Access:
     return Access(
         token=token,
-        hosts=LOOPBACK,
-        open_methods=methods,
+        hosts=hosts,
+        open_paths=frozenset({"/healthz", *FILE_PATHS, *(route.path for route in static_routes())}),
+        open_methods=frozenset({"GET", "HEAD"}) if is_local else frozenset(),
         closed_paths=frozenset(solving_paths()),
         max_body_bytes=MAX_BODY_BYTES,
         larger_bodies={"/v1/solve": SOLVE_BYTES},

@@ -245,12 +245,17 @@ def _size_of(path: Path) -> int | None:
         return None
 
 
-def check_output(path: Path, max_bytes: int | None) -> None:
-    """UserError for a name or a folder that will not do, and without the package mcap."""
+def check_name(path: Path, max_bytes: int | None) -> None:
+    """UserError for a name or a number of bytes that will not do."""
     if path.suffix != ".mcap":
         raise UserError(f"--record {path}: give a name that ends in .mcap")
     if max_bytes is not None and max_bytes < MIN_BUDGET:
         raise UserError(f"--record-max-bytes {max_bytes}: give {MIN_BUDGET} or more")
+
+
+def check_output(path: Path, max_bytes: int | None) -> None:
+    """UserError for a name or a folder that will not do, and without the package mcap."""
+    check_name(path, max_bytes)
     try:
         import_mcap("mcap.writer")
     except SensorUnavailable as error:

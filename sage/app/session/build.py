@@ -48,6 +48,7 @@ from sage.sensors.contract import (
     SensorSpec,
     spec_of,
 )
+from sage.sensors.devices.host_limits import HostLimits
 from sage.sensors.driver.calibration import CalibrationFolder
 from sage.sensors.driver.isolation.engine import Isolation
 from sage.sensors.driver.isolation.plan import target_of
@@ -63,7 +64,8 @@ MANUAL_START_NS = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A loop with its mailboxes. missing: optional sensors that this machine lacks, with the reason.
+    """A loop with its mailboxes. missing: optional sensors and figures to limit that this machine lacks, with
+    the reason.
     compared: by name, makes the environments that have policies to compare the loop's with.
     puzzles: its puzzle environments.
     """
@@ -126,8 +128,7 @@ def build_run(
     _check_sizes(config)
     is_manual = isinstance(clock, ManualClock)
     config = _inline(config) if is_manual else config
-    recall = _recall_store(config)
-    board = Board()
+    recall, board = _recall_store(config), Board()
     context = SensorContext(
         clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall, board=board
     )
@@ -174,6 +175,7 @@ def build_run(
         latest=context.latest,
         work=context.work,
         measurements=groups,
+        machine=HostLimits(config.guards.sysfs_root),
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
         dreamer=BodyDreamer(config, context.base_dir, build_run) if config.dreams.ticks else None,
     )
@@ -190,7 +192,7 @@ def _connected(
     return Run(
         loop=loop,
         hub=hub,
-        missing=tuple(missing),
+        missing=(*missing, *loop.between_ticks.unreadable),
         world=world,
         compared=tuple(environments.compared),
         puzzles=tuple(environments.puzzles),

@@ -329,7 +329,7 @@ def _examine(run: Run, config: SageConfig, summary: SessionSummary, keeper: Snap
 
 def _opened(run: Run, keeper: SnapshotKeeper | None, hold_file: HoldFile, state_dir: Path) -> BatchNights:
     nights = BatchNights(run.loop, state_dir, keeper)
-    hold_file.has_opened = True
+    hold_file.note_opening()
     try:
         run.open()
     except (SensorError, OSError) as error:

@@ -33,6 +33,7 @@ _EVENTS = {
     "state": "state changes",
     "sleep": "sleep starts and ends",
     "missing": "missing sensors",
+    "budget": "changes of the budget by heat or power",
     "health": "changes of a sensor's health",
     "replaced": "begins and ends of readings that are replaced",
     "fault": "faults",

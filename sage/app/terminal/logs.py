@@ -23,7 +23,9 @@ def log_to_stderr() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer(),
         ],
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        # No PrintLogger: its "stdout" is the stream of when structlog was imported. Where that was stderr,
+        # as inside `printing_to_stderr`, it prints what was meant for stderr to stdout.
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 

@@ -1,13 +1,14 @@
 """A sink in a thread of its own, so that logging never waits for a disk or a network.
 
 Invariant: `log` returns at once. Figures that do not fit the bounded queue are dropped, oldest first, and
-counted; an error of the sink is logged once and counted; `close` returns after its time limit whatever the
-sink does.
+counted; the first of several errors of the sink in a row is logged, and their end; all are counted. `close`
+returns after its time limit whatever the sink does.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from sage.hrm_core.training.tracker import Sink
 log = structlog.get_logger("sage.app")
 CAPACITY = 4096
 CLOSE_SECS = 10.0
-#: After this many errors in a row the sink is given up: each further figure is counted as dropped.
+#: After this many errors in a row the sink is tried once in RETRY_SECS; figures between are dropped.
 MAX_ERRORS = 8
+RETRY_SECS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +42,17 @@ class SinkStatistics:
 class BackgroundSink:
     """Opens, feeds and closes the sink that `make` returns, all in one thread.
 
-    name: for messages.  capacity: of the queue, in calls of `log`.
+    name: for messages.  capacity: of the queue, in calls of `log`. A sink that cannot be opened is given up.
     """
 
-    def __init__(self, name: str, make: Callable[[], Sink], *, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Sink],
+        *,
+        capacity: int = CAPACITY,
+        real_secs: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self._make = make
         self._queue: deque[tuple[int, Mapping[str, float]]] = deque()
@@ -53,7 +62,11 @@ class BackgroundSink:
         self._num_logged = 0
         self._num_dropped = 0
         self._num_errors = 0
+        self._real_secs = real_secs
+        self._retry_secs = 0.0  # after MAX_ERRORS: when the sink is tried again
+        self._is_over = False
         self._num_failed = 0  # errors in a row
+        self._num_before = 0  # dropped before the first of them
         self._problem = ""
         self._thread = threading.Thread(target=self._run, name=f"sage-tracker-{name}", daemon=True)
         self._thread.start()
@@ -61,7 +74,8 @@ class BackgroundSink:
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Queue the figures of a step. The oldest are dropped where the queue is full."""
         with self._changed:
-            if self._is_closing or self._num_failed >= MAX_ERRORS:
+            is_waiting = self._num_failed >= MAX_ERRORS and self._real_secs() < self._retry_secs
+            if self._is_closing or self._is_over or is_waiting:
                 self._num_dropped += 1
                 return
             if len(self._queue) >= self._capacity:
@@ -107,7 +121,8 @@ class BackgroundSink:
         except BaseException as error:  # whatever a tracker's package raises
             pass_on(error)
             self._note(error)
-            self._give_up()
+            self._is_over = True
+            self._pause()
             return
         try:
             while (item := self._next()) is not None:
@@ -120,10 +135,10 @@ class BackgroundSink:
                 self._note(error)
 
     def _next(self) -> tuple[int, Mapping[str, float]] | None:
-        """The oldest queued figures, waiting for them; None once closing and empty, or given up."""
+        """The oldest queued figures, waiting for them; None once closing and empty, or failing."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._is_closing)
-            if not self._queue or self._num_failed >= MAX_ERRORS:
+            if not self._queue or (self._is_closing and self._num_failed >= MAX_ERRORS):
                 return None
             return self._queue.popleft()
 
@@ -136,12 +151,15 @@ class BackgroundSink:
             with self._changed:
                 self._num_dropped += 1
             if self._num_failed >= MAX_ERRORS:
-                self._give_up()
+                self._pause()
             return
         with self._changed:
             self._num_logged += 1
             self._num_failed = 0
-            self._problem = ""
+            has_failed, self._problem = bool(self._problem), ""
+            num_lost = self._num_dropped - self._num_before
+        if has_failed:
+            log.info("tracker works again", tracker=self.name, lost=num_lost)
 
     def _note(self, error: BaseException) -> None:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -150,11 +168,14 @@ class BackgroundSink:
             self._num_failed += 1
             is_new = not self._problem
             self._problem = text
+            if is_new:
+                self._num_before = self._num_dropped
         if is_new:
             log.warning("tracker failed", tracker=self.name, error=text)
 
-    def _give_up(self) -> None:
+    def _pause(self) -> None:
+        """Drop what waits, and take nothing until it is time to try again."""
         with self._changed:
-            self._num_failed = MAX_ERRORS
+            self._retry_secs = self._real_secs() + RETRY_SECS
             self._num_dropped += len(self._queue)
             self._queue.clear()

@@ -6,9 +6,11 @@ and the last part as the metric's name (`sage_sources_trust`) and what is betwee
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
@@ -52,6 +54,7 @@ class TrackioSink:
         os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         trackio: Any = import_module("trackio")
+        _silence("trackio")
         self._run: Any = trackio.init(
             project=config.project,
             name=folder.name,
@@ -66,6 +69,7 @@ class TrackioSink:
         self._run.log(_finite(figures), step=step)
 
     def close(self) -> None:
+        _silence("trackio")  # with modules that were imported since
         self._run.finish()
 
 
@@ -132,6 +136,8 @@ class OtelSink:
         export: Any = import_module("opentelemetry.sdk.metrics.export")
         resources: Any = import_module("opentelemetry.sdk.resources")
         otlp: Any = import_module("opentelemetry.exporter.otlp.proto.http.metric_exporter")
+        # A result or an exception has what failed. Without a handler the SDK's own lines would go to stderr.
+        logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
         self._exporter = otlp.OTLPMetricExporter(endpoint=config.endpoint, timeout=config.timeout_secs)
         self._accepted = export.MetricExportResult.SUCCESS
         # A reader that is asked, not one with a clock: each report is sent once, and its result is seen.
@@ -154,7 +160,7 @@ class OtelSink:
                 observe = partial(self._observe, metric)
                 self._gauges[metric] = self._meter.create_observable_gauge(metric, [observe])
         if self._exporter.export(self._reader.get_metrics_data()) is not self._accepted:
-            raise OSError(f"{self._endpoint} did not accept the figures")
+            raise OSError(f"{self._endpoint} was not reached, or did not accept the figures")
 
     def _observe(self, metric: str, _: Any) -> list[Any]:
         points = self._points.get(metric, {})
@@ -162,6 +168,16 @@ class OtelSink:
 
     def close(self) -> None:
         self._exporter.shutdown()
+
+
+def _silence(package: str) -> None:
+    """What the package prints is dropped: stdout is that of the command, in all threads."""
+
+    def print_nothing(*_: Any, **__: Any) -> None: ...
+
+    for name, module in list(sys.modules.items()):
+        if name == package or name.startswith(f"{package}."):
+            vars(module)["print"] = print_nothing
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float]:

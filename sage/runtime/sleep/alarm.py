@@ -11,7 +11,8 @@ PATIENCE = 2.0
 class NightAlarm:
     """`check` returns a message once for each PATIENCE intervals without a night while nights are enabled.
 
-    A night that was skipped or failed, for whatever reason, did not take place.
+    A night that was skipped or failed, for whatever reason, did not take place. While one is in progress
+    there is no alarm: where it fails, the alarm comes then.
     """
 
     def __init__(self, now_ns: int) -> None:
@@ -29,12 +30,12 @@ class NightAlarm:
     def note_failed(self, reason: str) -> None:
         self._reason = f"the last one failed: {reason}"
 
-    def check(self, config: SleepConfig, now_ns: int) -> str:
-        """The alarm, or ""."""
+    def check(self, config: SleepConfig, now_ns: int, *, is_asleep: bool = False) -> str:
+        """The alarm, or "". is_asleep: a night is in progress."""
         if not config.enabled:
             self._since_ns = self._last_ns = now_ns
         interval_ns = max(config.every_secs, config.first_after_secs) * 1e9
-        if now_ns - self._last_ns < PATIENCE * interval_ns:
+        if is_asleep or now_ns - self._last_ns < PATIENCE * interval_ns:
             return ""
         self._last_ns = now_ns
         secs = (now_ns - self._since_ns) / 1e9

@@ -37,9 +37,14 @@ class Allowance:
         self._num_practice_steps = 0
         self._night: Allocation | None = None
         self._num_night_steps = 0
+        #: Of the budget, 0..1, near the machine's limits: so many of the ticks have all of it, the others one
+        #: segment, no puzzle and no practice.
+        self.share = 1.0
+        self.is_whole = True
+        self._owed = 0.0
         #: Most segments of all puzzles in this tick, None for no other limit than the configuration's.
         self.puzzle_segments: int | None = None
-        #: What that limit comes from: "mode" or "energy".
+        #: What that limit comes from: "mode", "energy" or "budget".
         self.puzzle_limit = "energy"
 
     @property
@@ -48,6 +53,8 @@ class Allowance:
 
     def segments(self) -> int:
         """Most segments of this tick's prediction, at least 1."""
+        if not self.is_whole:
+            return 1
         metabolism, usual = self._config.metabolism, self._config.budget.segments
         by_state = {
             State.FOCUS: metabolism.focus_segments,
@@ -71,6 +78,8 @@ class Allowance:
             self.mode is State.REST and not self._config.metabolism.rest_puzzles
         ):
             self.puzzle_segments, self.puzzle_limit = 0, "mode"
+        elif not self.is_whole:
+            self.puzzle_segments, self.puzzle_limit = 0, "budget"
         elif energy.is_enabled:
             self.puzzle_segments = energy.affordable("segment", 1 << 30)
 
@@ -86,7 +95,7 @@ class Allowance:
         configuration has it, and in a dream: an accepted night would overwrite what practice did meanwhile.
         """
         is_focused = self.mode is State.FOCUS and not self._config.metabolism.focus_practises
-        if is_focused or self.mode in (State.DREAM, State.CRISIS):
+        if is_focused or self.mode in (State.DREAM, State.CRISIS) or not self.is_whole:
             return 0
         return self.energy.affordable("practice_step", most)
 
@@ -126,6 +135,9 @@ class Allowance:
         in the tick, squared.
         """
         self.energy.recharge(now_ns)
+        self._owed += self.share
+        self.is_whole = self._owed >= 1
+        self._owed -= self.is_whole
         if self._config.metabolism.rest_change is not None:
             is_moving = self._is_moving(change, self._config.metabolism.rest_change)
             is_calm, is_salient = not is_moving, is_salient and is_moving

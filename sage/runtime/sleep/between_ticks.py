@@ -22,7 +22,7 @@ from sage.runtime.sleep.allowance import Allowance
 from sage.runtime.sleep.consolidate import Night, SleepPlan, why_skip
 from sage.runtime.sleep.crisis import CrisisWatch
 from sage.runtime.sleep.dreaming import Dreamer
-from sage.runtime.sleep.guards import Guards
+from sage.runtime.sleep.guards import Guards, MachineLimits
 from sage.runtime.sleep.judge import SLEPT
 from sage.runtime.sleep.metabolism import AWAKE, CRISIS_REASON
 from sage.runtime.sleep.practice import Practice, loss_settings
@@ -42,7 +42,7 @@ class BetweenTicks:
 
     emit(kind, message): creates an event.  on_sleep: called with the report of every night.  stopped: why a
     person stopped every effector, "" where none did: a crisis until they are released.  dreamer: of nights
-    that begin with dreams.
+    that begin with dreams.  machine: figures that the guards limit.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class BetweenTicks:
         on_sleep: Callable[[SleepReport], None],
         stopped: Callable[[], str] = lambda: "",
         dreamer: Dreamer | None = None,
+        machine: MachineLimits | None = None,
     ) -> None:
         self._config = config
         self._reasoner = reasoner
@@ -82,9 +83,13 @@ class BetweenTicks:
         self.allowance = Allowance(config, now_ns)
         self.crisis = CrisisWatch(config.max_resident_bytes)
         # On a manual clock the machine of the moment must not change a run that repeats.
-        self._guards = None if isinstance(clock, ManualClock) else Guards(config.guards, directory)
+        self._guards = None if isinstance(clock, ManualClock) else Guards(config.guards, directory, machine)
+        #: Keys of guards that limit nothing here, with the reason.
+        self.unreadable = () if self._guards is None else self._guards.unreadable
         #: Why the loop has to be in CRISIS, "" where it has not: a person's stop, or guards of the machine.
         self.held = ""
+        #: Why the budget is smaller near a limit of the machine, "" where it is not.
+        self.shrunk = ""
         self._guard_due_ns = 0
         self._num_usual_ticks = 0
         self._alarm = NightAlarm(now_ns)
@@ -128,7 +133,7 @@ class BetweenTicks:
         if transition is not None:
             cause = crisis or held if transition.reason == CRISIS_REASON else transition.reason
             self._emit("state", f"{transition.target.value}: {cause}")
-        self._solving.pause_practice(self.state is State.CRISIS)
+        self._solving.pause_practice(self.state is State.CRISIS or not self.allowance.is_whole)
         if not self.is_asleep:
             self.allowance.end_night()
         num_steps = self.allowance.practice_steps(self._config.budget.practice_steps)
@@ -149,10 +154,10 @@ class BetweenTicks:
         """The alarm of missing nights; then a stop of every effector, and the guards of the machine: why the
         loop has to be in CRISIS, "" where it has not. Nights in progress end without a result.
         """
-        alarm = self._alarm.check(self._config.sleep, now_ns)
+        alarm = self._alarm.check(self._config.sleep, now_ns, is_asleep=self.is_asleep)
         if alarm:
             self._emit("alarm", alarm)
-        guarded = "" if self._guards is None else self._guards.check(now_ns)
+        guarded = "" if self._guards is None else self._guarded(self._guards, now_ns)
         held = "; ".join(filter(None, (self._stopped(), guarded)))
         has_changed, self.held = bool(held) != bool(self.held), held
         if has_changed or (held and now_ns >= self._guard_due_ns):
@@ -161,6 +166,15 @@ class BetweenTicks:
         if has_changed:
             self._cancel_nights(f"crisis: {held}")
         return held
+
+    def _guarded(self, guards: Guards, now_ns: int) -> str:
+        """Take the share of the budget, with an event when it begins to shrink and at the end of that."""
+        reason = guards.check(now_ns)
+        self.allowance.share = guards.share
+        if bool(guards.shrunk) != bool(self.shrunk):
+            self._emit("budget", f"shrinks: {guards.shrunk}" if guards.shrunk else "whole again")
+        self.shrunk = guards.shrunk
+        return reason
 
     def reconfigure(self, config: RuntimeConfig) -> None:
         """Take the rates of ticks, the steps of practice, the settings of sleep and the limit of memory of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.control.hold import HOLD_NAME, RUNNING_NAME, HoldFile
+from sage.app.control.hold import HOLD_NAME, RUNNING_NAME, HoldFile, is_starting
 from sage.app.control.session_control import held_over
 from sage.errors import InputError
 
@@ -22,10 +22,17 @@ def begun(
     effectors are opened before.
     """
     with held_over(state_dir, has_effectors=True, is_replay=is_replay) as (file, hold):
-        file.has_opened = opens
+        if opens:
+            file.note_opening()
         if fails is not None:
             raise fails("an end")
     return None if hold is None else hold.cause
+
+
+def killed_after_opening(state_dir: Path) -> None:
+    file = HoldFile(state_dir)
+    file.begin(has_effectors=True)
+    file.note_opening()
 
 
 def test_a_clean_end_leaves_nothing(tmp_path: Path):
@@ -87,8 +94,25 @@ def test_a_stop_by_a_person_spares_nothing_and_holds_a_replay_too(tmp_path: Path
 
 
 def test_what_a_crash_left_does_not_change_a_replay(tmp_path: Path):
-    HoldFile(tmp_path).begin(has_effectors=True)
+    killed_after_opening(tmp_path)
     assert begun(tmp_path, is_replay=True) is None
+    assert begun(tmp_path) == "crash"
+
+
+def test_a_session_that_is_killed_before_its_effectors_are_opened_holds_nothing(tmp_path: Path):
+    HoldFile(tmp_path).begin(has_effectors=True)
+    assert is_starting(tmp_path)
+    assert begun(tmp_path) is None
+    killed_after_opening(tmp_path)
+    assert is_starting(tmp_path)
+    assert begun(tmp_path) == "crash"
+
+
+@pytest.mark.parametrize("text", ["", "4194304\n", "4194304 started\n"])
+def test_another_marker_is_that_of_a_crash(tmp_path: Path, text: str):
+    """That of a version before, with the number alone, and a torn one."""
+    (tmp_path / RUNNING_NAME).write_text(text)
+    assert not is_starting(tmp_path)
     assert begun(tmp_path) == "crash"
 
 

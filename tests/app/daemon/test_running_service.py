@@ -44,7 +44,18 @@ class Managed:
         self.errors = folder / "stderr"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, watchdog_secs: float = 30.0) -> subprocess.Popen[bytes]:
+    def start(
+        self, *, watchdog_secs: float = 30.0, while_starting: tuple[signal.Signals, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        process = self.begin(watchdog_secs=watchdog_secs)
+        for number in while_starting:
+            self.until("STATUS=starting")
+            process.send_signal(number)
+        self.until("READY=1")
+        return process
+
+    def begin(self, *, watchdog_secs: float = 30.0) -> subprocess.Popen[bytes]:
+        """Without waiting for anything."""
         command = [sys.executable, "-m", "sage", "run", str(self.config), "--no-live", "--json"]
         command += ["--state-dir", str(self.state_dir)]
         environment = {
@@ -55,7 +66,6 @@ class Managed:
         }
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors)
-        self.until("READY=1")
         return self.process
 
     def until(self, message: str) -> None:
@@ -106,6 +116,42 @@ def test_commands_and_signals_of_a_service(managed: Managed, capsys: pytest.Capt
     errors = managed.errors.read_text()
     assert "most recent call first" in errors  # the stacks
     assert "reload refused, the old configuration stays" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
+def test_signals_while_a_service_starts_end_nothing(managed: Managed, number: signal.Signals) -> None:
+    process = managed.start(while_starting=(number,))
+    if number is signal.SIGHUP:
+        managed.until("RELOADING=1")
+        managed.until("READY=1")
+    else:
+        assert "most recent call first" in managed.errors.read_text()
+    ask(managed.state_dir, "stop")
+    process.communicate(timeout=WAIT_SECS)
+    assert process.returncode == 0
+
+
+EFFECTOR = """\
+effectors: [{kind: recording, name: record}]
+policy: {rules: [{decision: allow, effect: record, target: self, reason: it only records}]}
+"""
+
+
+def test_only_a_kill_after_the_effectors_were_opened_holds_them(managed: Managed) -> None:
+    managed.config.write_text(CONFIG + EFFECTOR)
+    process = managed.begin()
+    marker = managed.state_dir / "running"
+    while not marker.exists() or not marker.read_text():
+        assert process.poll() is None
+    assert marker.read_text() == f"{process.pid} starting\n"
+    process.kill()
+    process.communicate()
+    process = managed.start()
+    assert ask(managed.state_dir, "status")["held"] == {}
+    process.kill()
+    process.communicate()
+    managed.start()
+    assert list(ask(managed.state_dir, "status")["held"]) == ["record"]
 
 
 def test_a_tick_every_hundred_seconds_delays_no_command_and_no_stop(managed: Managed) -> None:

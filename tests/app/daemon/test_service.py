@@ -36,6 +36,19 @@ def test_a_session_goes_through_its_states() -> None:
     assert service.facts()["state"] == "stopped"
 
 
+def test_a_hangup_while_a_service_starts_reloads_once_it_runs() -> None:
+    reloads: list[str] = []
+    with Service(Messages()) as service:
+        service.reload_soon = lambda: reloads.append(service.facts()["state"])
+        service.on_hangup()
+        assert reloads == []
+        service.begin()
+        assert reloads == ["running"]
+        service.on_hangup()
+        assert reloads == ["running"] * 2
+        service.drain("ticks")
+
+
 def test_a_crisis_and_an_exception_are_failures() -> None:
     with Service(Messages()) as service:
         service.begin()

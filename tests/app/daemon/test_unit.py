@@ -19,7 +19,9 @@ def test_systemd_accepts_the_unit(scope: str, tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not installed")
     path = tmp_path / "sage.service"
     user = "root" if scope == "system" else ""
-    settings = UnitSettings(config="default", scope=scope, user=user, state_dir="/tmp/a disk")  # type: ignore[arg-type]
+    settings = UnitSettings(
+        config="default", scope=scope, user=user, state_dir="/tmp/a disk", record_dir="/tmp/a film"
+    )  # type: ignore[arg-type]
     path.write_text(unit_text(settings))
     done = subprocess.run(
         ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
@@ -40,6 +42,25 @@ def test_the_unit_is_of_a_service_that_notifies_and_is_watched() -> None:
         "ExecReload=/bin/kill -HUP $MAINPID",
     ):
         assert line in text.splitlines()
+
+
+def test_a_service_has_the_page_unless_it_is_not_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["daemon", "unit"]) == 0
+    assert " --page --port 8642 --host 127.0.0.1\n" in capsys.readouterr().out
+    assert invoke(["daemon", "unit", "--port", "9000", "--host", "::", "--allow-host", "robot.local"]) == 0
+    assert " --page --port 9000 --host :: --allow-host robot.local\n" in capsys.readouterr().out
+    assert invoke(["daemon", "unit", "--no-page"]) == 0
+    assert "--page" not in capsys.readouterr().out
+
+
+def test_a_service_records_where_it_may_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ["--record", str(tmp_path / "run.mcap"), "--record-max-bytes", "1000000000"]
+    assert invoke(["daemon", "unit", "--system", "--account", "sage", *place, "--foxglove", "8765"]) == 0
+    text = capsys.readouterr().out
+    assert f" --record {tmp_path}/run.mcap --record-max-bytes 1000000000 --foxglove 8765\n" in text
+    assert f'\nReadWritePaths="-{tmp_path}"\n' in text
+    assert invoke(["daemon", "unit", "--record", "run.txt"]) == 2
+    assert "give a name that ends in .mcap" in capsys.readouterr().err
 
 
 def test_a_session_is_started_again_however_it_failed() -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 import stat
 import threading
+import urllib.error
 import urllib.request
 import webbrowser
 from pathlib import Path
@@ -149,3 +150,45 @@ def test_without_the_extra_one_line_says_so_and_the_session_goes_on(
         assert address == ""
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "sage: no page: page: starlette is not installed: pip install 'sage-runtime[web]'"
+
+
+def status_of(address: str, path: str, headers: dict[str, str]) -> int:
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(address + path, headers=headers), timeout=60
+        ) as found:
+            return int(found.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_on_every_address_reading_needs_the_token_and_the_page_does_not(page: Any) -> None:
+    """As in a container, whose published port is no loopback's."""
+    token = {"authorization": f"Bearer {TOKEN}"}
+    with PageServer(
+        endpoints_of(page), TOKEN, wanted=0, host="0.0.0.0", allowed_hosts=["robot.local"]
+    ) as server:
+        assert not server.is_local
+        assert server.address == f"http://127.0.0.1:{server.port}/"
+        for path in ("", "static/live.js", "healthz"):
+            assert status_of(server.address, path, {}) == 200
+        for path in ("api/status", "metrics", "openapi.json"):
+            assert status_of(server.address, path, {}) == 401
+            assert status_of(server.address, path, token) == 200
+            assert status_of(server.address, path, {**token, "host": "robot.local:8642"}) == 200
+            assert status_of(server.address, path, {**token, "host": "evil.example"}) == 421
+            assert status_of(server.address, path, {**token, "host": ""}) == 421
+    with PageServer(endpoints_of(page), TOKEN, wanted=0) as server:
+        assert server.is_local
+        assert status_of(server.address, "api/status", {}) == 200
+
+
+def test_another_address_is_printed_with_a_warning_or_is_refused(
+    page: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(page, tmp_path, PageOptions(port=0, host="0.0.0.0")) as address:
+        assert address.startswith("http://127.0.0.1:")
+    assert "other machines reach it at 0.0.0.0, without TLS" in capsys.readouterr().err
+    with opened(page, tmp_path, PageOptions(port=0, host="192.0.2.1")) as address:
+        assert address == ""
+    assert "no page: --host 192.0.2.1: not an address of this machine" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sage.app.session.build import build_run
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock, RealClock
 from sage.mailbox.tensor_spec import TensorSpec
+from sage.runtime.report import State
 from sage.sensors.devices.synthetic import SyntheticSensor
 from sage.sensors.effectors.recording import RecordingEffector
 
@@ -75,6 +77,35 @@ def test_a_missing_optional_sensor_is_listed_as_missing(tmp_path: Path):
     assert name == "t"
     assert "gone.csv" in reason
     run.close()
+
+
+def test_the_guards_read_the_machines_zones_and_name_what_it_lacks(tmp_path: Path):
+    """On a /sys with a disk's temperature beside the processor's."""
+    files = {
+        "thermal/thermal_zone0/type": "tj-thermal",
+        "thermal/thermal_zone0/temp": "91000",
+        "hwmon/hwmon0/name": "nvme",
+        "hwmon/hwmon0/temp1_input": "35000",
+    }
+    for name, text in files.items():
+        (tmp_path / "sys/class" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sys/class" / name).write_text(f"{text}\n")
+    guards = {"max_celsius": 95, "max_watts": 15, "sysfs_root": str(tmp_path / "sys")}
+    run = build_run(config(guards=guards, sleep={"enabled": False}), RealClock(), directory=tmp_path)
+    with closing(run):
+        run.open()
+        run.loop.run(num_ticks=2)
+        between = run.loop.between_ticks
+        assert between.allowance.share == pytest.approx(0.4)
+        assert between.shrunk.startswith("temperature: 91 degrees Celsius")
+        assert [name for name, _ in run.missing] == ["guards.max_watts"]
+        (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("97000\n")
+        between._guards._next_ns = None
+        run.loop.run(num_ticks=2)
+        assert between.state is State.CRISIS
+    replayed = build_run(config(guards=guards), ManualClock(), directory=tmp_path)
+    assert replayed.missing == ()
+    replayed.close()
 
 
 def test_on_a_manual_clock_nights_are_inline(tmp_path: Path):

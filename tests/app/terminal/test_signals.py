@@ -67,3 +67,25 @@ def test_a_command_with_its_own_sigterm_handler_receives_the_hangup_there() -> N
     with _start(cleanup=f"{own}; signal.raise_signal(signal.SIGHUP)") as command:
         output, _ = command.communicate(timeout=60)
     assert (output, command.returncode) == ("own handler\nclosed\n", 0)
+
+
+def test_a_session_under_a_service_manager_survives_both_signals_from_its_first_step_on() -> None:
+    """SIGHUP is kept for who handles it next."""
+    before = "import os; os.environ['NOTIFY_SOCKET'] = '@nobody'"
+    code = _COMMAND.replace("try:", "from sage.app.terminal.signals import session_signals\ntry:")
+    code = code.replace('print("ready"', 'signals = session_signals(); signals.__enter__(); print("ready"')
+    cleanup = "print(signal.getsignal(signal.SIGHUP).has_come)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code.format(before=before, cleanup=cleanup)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+        command.send_signal(signal.SIGUSR1)
+        command.send_signal(signal.SIGHUP)
+        output, errors = command.communicate(timeout=60)
+    assert (output, command.returncode) == ("True\nclosed\n", 0)
+    assert "most recent call first" in errors

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
-from sage.app.trackers.background import MAX_ERRORS, BackgroundSink
+from sage.app.trackers.background import MAX_ERRORS, RETRY_SECS, BackgroundSink
 
 
 class Sink:
@@ -84,6 +85,31 @@ def test_an_error_is_counted_and_a_sink_that_recovers_goes_on() -> None:
     background.close()
     assert sink.got == [1]
     assert background.statistics().num_dropped == 1
+
+
+def test_a_sink_that_fails_for_long_is_tried_again_and_both_ends_are_logged() -> None:
+    sink, now = Sink(), [100.0]
+    sink.fault = OSError("no route to the host")
+    with capture_logs() as lines:
+        background = BackgroundSink("test", lambda: sink, real_secs=lambda: now[0])
+        for step in range(MAX_ERRORS):
+            background.log(step, {})
+            while background.statistics().num_dropped <= step:
+                pass
+        sink.fault = None
+        background.log(MAX_ERRORS, {})  # too early
+        now[0] += RETRY_SECS
+        background.log(MAX_ERRORS + 1, {})
+        while not background.statistics().num_logged:
+            pass
+        background.log(MAX_ERRORS + 2, {})
+        background.close()
+    assert sink.got == [MAX_ERRORS + 1, MAX_ERRORS + 2]
+    assert [(line["event"], line.get("lost")) for line in lines] == [
+        ("tracker failed", None),
+        ("tracker works again", MAX_ERRORS + 1),
+        ("figures not tracked", MAX_ERRORS + 1),
+    ]
 
 
 class PanicException(BaseException):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import socket
 import sqlite3
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -175,6 +177,29 @@ def test_an_absent_collector_is_counted_and_delays_nothing(tmp_path: Path) -> No
     tracker.close(60.0)
     assert tracker.statistics().num_dropped == 1
     assert "127.0.0.1:9" in tracker.notices()[0]
+
+
+@pytest.mark.parametrize("kind", ["trackio", "otel"])
+def test_a_tracker_prints_nothing_of_its_own(kind: str, tmp_path: Path) -> None:
+    """In a process of its own, with no collector: what packages print is said once, before a test begins."""
+    pytest.importorskip("trackio" if kind == "trackio" else "opentelemetry.exporter.otlp.proto.http")
+    code = f"""
+from pathlib import Path
+from sage.app.terminal.logs import log_to_stderr
+from sage.app.trackers.config import OtelConfig, TrackioConfig
+from sage.app.trackers.opening import open_trackers
+log_to_stderr()
+otel = OtelConfig(endpoint="http://127.0.0.1:9/", timeout_secs=2)
+config = TrackioConfig() if {kind!r} == "trackio" else otel
+[tracker] = open_trackers([config], Path({str(tmp_path)!r}) / "run-7", {{}})
+for step in range(2):
+    tracker.log(step, {{"loop/load": 1.0}})
+tracker.close(60.0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events == ([] if kind == "trackio" else ["tracker failed", "figures not tracked"])
 
 
 def test_names_add_to_what_is_configured_each_kind_once() -> None:

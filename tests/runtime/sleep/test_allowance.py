@@ -107,3 +107,26 @@ def test_the_trust_of_a_source_that_is_always_right_never_falls():
         means.append(float(source.mean[0]))
     assert np.diff([0.9, *means]).min() >= -1e-12
     assert means[-1] > 0.97
+
+
+def test_near_a_limit_of_the_machine_a_share_of_the_ticks_has_the_budget():
+    allowance = Allowance(RuntimeConfig(), 0)
+
+    def num_whole(num_ticks: int) -> int:
+        found = 0
+        for _ in range(num_ticks):
+            allowance.step(0, is_calm=False, is_salient=False, is_sleeping=False, crisis="")
+            allowance.settle(1, 1)
+            whole = allowance.segments() == RuntimeConfig().budget.segments > 1
+            assert whole == (allowance.practice_steps(1) == 1) == (allowance.puzzle_segments is None)
+            assert whole or (allowance.segments(), allowance.puzzle_limit) == (1, "budget")
+            found += whole
+        return found
+
+    assert num_whole(10) == 10
+    allowance.share = 0.25
+    assert num_whole(100) == 25
+    allowance.share = 0.0
+    assert num_whole(100) <= 1
+    allowance.share = 1.0
+    assert num_whole(10) == 10

@@ -7,9 +7,12 @@ import copy
 import pytest
 import torch
 
+from sage.runtime.config import SleepConfig
+from sage.runtime.guards_config import GuardsConfig
 from sage.runtime.report import SleepOutcome, SleepReport, State
 from sage.runtime.scheduling.ledger import MICRO
 from sage.runtime.sleep.between_ticks import gather_night
+from sage.runtime.sleep.guards import Guards, NoLimits
 from sage.runtime.sleep.sleeper import EndedNight
 
 OUTCOMES = [outcome for outcome in SleepOutcome if outcome is not SleepOutcome.ACCEPTED]
@@ -86,6 +89,18 @@ def test_a_stop_of_every_effector_is_a_crisis_until_they_are_released(loop):
     loop.run(num_ticks=200)
     assert ticks.state in (State.REST, State.WAKE)
     assert ticks.practice.num_steps > num_steps
+
+
+def test_a_night_in_progress_is_not_a_missing_one(loop, monkeypatch: pytest.MonkeyPatch):
+    ticks, events, later_ns = loop.between_ticks, [], 10**15
+    ticks._config = ticks._config.model_copy(update={"sleep": SleepConfig(every_secs=100)})
+    monkeypatch.setattr(ticks, "_emit", lambda kind, message: events.append(kind))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(ticks.sleeper), "is_sleeping", property(lambda self: True))
+        ticks._watch(later_ns)
+    assert events == []
+    ticks._watch(later_ns)
+    assert events == ["alarm"]
 
 
 class Recorder:
@@ -182,3 +197,23 @@ def test_the_event_of_a_guard_is_repeated_each_hour_and_ends(loop, monkeypatch: 
         between._watch(now_ns)
     assert events[2:] == [("guard", "over")]
     assert between.held == ""
+
+
+def test_a_budget_that_shrinks_is_an_event_at_both_ends(loop, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    between, events, watts = loop.between_ticks, [], {"now": 20.0}
+
+    class Board(NoLimits):
+        def watts(self) -> float:
+            return watts["now"]
+
+    between._guards = Guards(GuardsConfig(max_watts=15.0, every_secs=1.0), tmp_path, Board())
+    monkeypatch.setattr(between, "_emit", lambda kind, message: events.append((kind, message)))
+    between._watch(0)
+    between._watch(10**9)
+    assert events == [("budget", "shrinks: power: 20 W, at most 15 W wanted")]
+    assert (between.allowance.share, between.shrunk) == (0.0, "power: 20 W, at most 15 W wanted")
+    watts["now"] = 5.0
+    for second in range(2, 60):
+        between._watch(second * 10**9)
+    assert events[1:] == [("budget", "whole again")]
+    assert (between.allowance.share, between.shrunk) == (1.0, "")

@@ -10,6 +10,7 @@ from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
 from sage.sensors.devices import gpu_probe, host_probes
 from sage.sensors.devices.host import HostConfig, HostSensor
+from sage.sensors.devices.host_limits import HostLimits
 
 
 def opened(context: SensorContext, **settings: Any) -> HostSensor:
@@ -152,6 +153,19 @@ def test_a_jetsons_zones_and_gpu_are_found_in_its_sysfs(
         "power_vdd_cpu_gpu_cv_w": pytest.approx(1.984),
         "gpu0_load": 0.25,
     }
+
+
+def test_the_guards_read_the_hottest_zone_and_the_boards_input(jetson: Path, tmp_path: Path) -> None:
+    """Also where a chip has a temperature of its own: psutil then reads no zone."""
+    limits = HostLimits(jetson)
+    assert limits.celsius() == 49.0
+    assert limits.watts() == pytest.approx(7.5)
+    write(jetson, {"class/thermal/thermal_zone10/temp": "91500\n", "class/thermal/thermal_zone0/temp": ""})
+    assert limits.celsius() == 91.5  # of those that can be read
+    write(jetson, {"class/hwmon/hwmon2/in1_label": "VDD_GPU\n"})
+    assert HostLimits(jetson).watts() == pytest.approx(7.5 + 1.984)  # no input: the sum
+    nothing = HostLimits(tmp_path / "none")
+    assert (nothing.celsius(), nothing.watts()) == (None, None)
 
 
 def test_temperatures_are_read_once_a_second(

@@ -163,7 +163,7 @@ function ask(title, text, withInput = false) {
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? input.value || "yes" : ""), { once: true }));
 }
 async function askToken() {
-  const given = await ask("Commands need the token", "Open the address that sage run printed, or give the token here: it is in http.token of the state directory.", true);
+  const given = await ask("The token is needed", "Open the address that sage run printed, or give the token here: it is in http.token of the state directory.", true);
   if (given && given !== "yes") setToken(given);
   return hasToken();
 }
@@ -195,6 +195,6 @@ const bar = document.querySelector(".bar");
 new ResizeObserver(() => { document.documentElement.style.scrollPaddingTop = `${bar.offsetHeight + 12}px`; }).observe(bar);
 
 keepToken();
-follow(onFrame, () => showState("no connection"));
+follow(onFrame, () => showState("no connection"), askToken);
 setInterval(readHistory, HISTORY_SECS * 1000);
 document.addEventListener("visibilitychange", readHistory);

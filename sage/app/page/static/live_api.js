@@ -1,6 +1,6 @@
 // The server's routes. The token comes once in the address (#token=...), is removed from it, and stays in this tab.
 const KEY = "sage-token";
-const AGAIN_MS = 3000;
+const AGAIN_MS = 3000, NO_TOKEN = 401;
 
 export function keepToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -11,16 +11,18 @@ export function keepToken() {
 export const hasToken = () => Boolean(sessionStorage.getItem(KEY));
 export const setToken = (token) => sessionStorage.setItem(KEY, token.trim());
 
+const ownToken = () => (hasToken() ? { authorization: `Bearer ${sessionStorage.getItem(KEY)}` } : {});
+
 export async function read(path) {
-  return settled(await fetch(path, { headers: { accept: "application/json" } }));
+  return settled(await fetch(path, { headers: { accept: "application/json", ...ownToken() } }));
 }
 export async function command(verb) {
-  const headers = { "content-type": "application/json", authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
+  const headers = { "content-type": "application/json", ...ownToken() };
   const secs = verb === "estop" ? 10 : 90;
   const response = await fetch(`/api/control/${verb}`, { method: "POST", headers, body: "{}", signal: AbortSignal.timeout(1000 * secs) }).catch((error) => {
     throw new Error(error.name === "TimeoutError" ? `no reply within ${secs} s` : "no connection to the session");
   });
-  if (response.status === 401) sessionStorage.removeItem(KEY);
+  if (response.status === NO_TOKEN) sessionStorage.removeItem(KEY);
   return settled(response);
 }
 async function settled(response) {
@@ -28,13 +30,36 @@ async function settled(response) {
   if (!response.ok) throw new Error(body.error?.message ?? `status ${response.status}`);
   return body;
 }
-// EventSource connects again by itself after a break, but not after a reply with another status, of a session that
-// starts or has too many connections.
-export function follow(onFrame, onBreak) {
-  const source = new EventSource("/api/live");
-  source.onmessage = (message) => onFrame(JSON.parse(message.data));
-  source.onerror = () => {
+// For ever. An EventSource cannot send the token, which another machine needs, and does not connect again after a reply
+// with another status, of a session that starts or has too many connections.
+export async function follow(onFrame, onBreak, askToken) {
+  for (;;) {
+    const status = await stream(onFrame);
     onBreak();
-    if (source.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS, onFrame, onBreak);
-  };
+    if (status === NO_TOKEN) {
+      sessionStorage.removeItem(KEY);
+      if (await askToken()) continue;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+// The status of a reply without frames, 0 at the end of the connection.
+async function stream(onFrame) {
+  const response = await fetch("/api/live", { headers: { accept: "text/event-stream", ...ownToken() } }).catch(() => null);
+  if (!response?.ok) return response?.status ?? 0;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let held = ""; ;) {
+    const { value, done } = await reader.read().catch(() => ({ done: true }));
+    if (done) return 0;
+    const events = (held + value).split("\n\n");
+    held = events.pop();
+    for (const event of events) if (event.startsWith("data: ")) show(onFrame, event.slice("data: ".length));
+  }
+}
+function show(onFrame, text) {
+  try {
+    onFrame(JSON.parse(text));
+  } catch (error) {
+    reportError(error);
+  }
 }

@@ -390,3 +390,18 @@ def test_long_names_and_many_notices_leave_the_page_as_wide_as_the_screen(
                     "document.activeElement.getBoundingClientRect().top"
                     " >= document.querySelector('.bar').getBoundingClientRect().bottom"
                 )
+
+
+def test_a_page_on_every_address_asks_for_the_token(chromium: Any, tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    endpoints = Endpoints(
+        nights.feed, History(nights.store, nights.session), lambda: {"status": nights.status}
+    )
+    with nights.store, PageServer(endpoints, TOKEN, wanted=0, host="0.0.0.0") as server:
+        chromium.open(server.address)
+        chromium.until("document.querySelector('#ask').open")
+        assert chromium.run(text("#tick")) != "400"
+        chromium.run(f"document.querySelector('#ask-input').value = '{TOKEN}'")
+        chromium.run("document.querySelector('#ask-yes').click()")
+        chromium.until("document.querySelectorAll('#sources tr').length === 3")
+        chromium.until("document.querySelector('#plot-tick .u-over')")
