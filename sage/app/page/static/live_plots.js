@@ -1,5 +1,5 @@
 // Lines over time with the nights marked. Stored points, then those of the frames since.
-import { DASH, clock, find, isNumber, make } from "./live_format.js";
+import { DASH, clock, find, isNumber, make, size } from "./live_format.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const tone = (line) => css(line.tone < 0 ? "--soft" : `--tone-${line.tone % 8}`);
@@ -65,7 +65,7 @@ export class LinePlot {
       scales: { x: { time: false, range: (u, min, max) => [min ?? 0, Math.max(max ?? 1, (min ?? 0) + 1)] }, y: { range } },
       axes: [
         { stroke: () => css("--soft"), grid: { show: false }, ticks: { stroke: () => css("--line"), width: 1, size: 4 }, size: 26, gap: 3, font: FONT, space: 72, incrs: STEPS, values: (u, splits) => splits.map(clock) },
-        { stroke: () => css("--soft"), grid: { stroke: () => css("--grid"), width: 1 }, ticks: { show: false }, size: 44, gap: 6, font: FONT, space: 34, values: (u, splits) => splits.map((value) => String(+value.toPrecision(4))) },
+        { stroke: () => css("--soft"), grid: { stroke: () => css("--grid"), width: 1 }, ticks: { show: false }, size: 44, gap: 6, font: FONT, space: 34, values: (u, splits) => splits.map(size) },
       ],
       hooks: { draw: [(u) => this.mark(u)], setCursor: [() => this.showValues()] },
     }, this.data, this.host);
