@@ -63,7 +63,9 @@ def run(
     trace: Annotated[
         Path | None,
         typer.Option(
-            "--trace", metavar="FILE", help="Write a Chrome/Perfetto trace of focus messages to FILE."
+            "--trace",
+            metavar="FILE",
+            help="Write a Chrome/Perfetto trace of ticks, their stages, nights and focus messages to FILE.",
         ),
     ] = None,
     track: TrackOption = None,
