@@ -4,9 +4,10 @@ export const isNumber = (value) => typeof value === "number" && Number.isFinite(
 
 export function number(value, digits = 2) {
   if (!isNumber(value)) return DASH;
-  const size = Math.abs(value);
-  if (size >= 1000) return Math.round(value).toLocaleString("en");
-  const text = value.toFixed(size >= 100 ? 0 : size >= 10 ? Math.min(digits, 1) : digits);
+  const magnitude = Math.abs(value);
+  if (magnitude >= 1e6) return size(value);
+  if (magnitude >= 1000) return Math.round(value).toLocaleString("en");
+  const text = value.toFixed(magnitude >= 100 ? 0 : magnitude >= 10 ? Math.min(digits, 1) : digits);
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }
 // Of an axis: at most seven characters.
