@@ -1,4 +1,4 @@
-"""The pictures of README.md and docs: each is there, is named in words, and is small enough for a repository."""
+"""The pictures of README.md and docs: each is there, is named in words, and is small."""
 
 from __future__ import annotations
 

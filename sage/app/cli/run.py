@@ -23,6 +23,14 @@ from sage.app.cli.options import (
     TrackOption,
 )
 
+TraceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        metavar="FILE",
+        help="Write a Chrome/Perfetto trace of ticks, their stages, nights and focus messages to FILE.",
+    ),
+]
 PageOption = Annotated[
     bool, typer.Option("--page/--no-page", help="Serve the live page on 127.0.0.1 (extra `web`).")
 ]
@@ -63,14 +71,7 @@ def run(
     no_live: Annotated[
         bool, typer.Option("--no-live", help="Print no live view, only the summary at the end.")
     ] = False,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            "--trace",
-            metavar="FILE",
-            help="Write a Chrome/Perfetto trace of ticks, their stages, nights and focus messages to FILE.",
-        ),
-    ] = None,
+    trace: TraceOption = None,
     track: TrackOption = None,
     record: RecordOption = None,
     record_max_bytes: RecordMaxBytesOption = None,
