@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage.durable import write_file
 from sage.errors import InputError
+
+#: The number of the process of spans that are no messages; mailboxes have those above.
+OTHERS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +58,20 @@ class MessageTrace:
     def to_chrome(self) -> dict[str, Any]:
         """In the Trace Event Format: a process per mailbox, a row per slot, three spans per message."""
         messages = self.messages()
-        numbers = {
-            name: index + 1 for index, name in enumerate(sorted({message.mailbox for message in messages}))
-        }
-        events = [_named("process_name", number, 0, name) for name, number in numbers.items()]
+        names = sorted({message.mailbox for message in messages})
+        numbers = {name: number for number, name in enumerate(names, OTHERS + 1)}
+        events = [named("process_name", number, 0, name) for name, number in numbers.items()]
         rows = sorted({(numbers[message.mailbox], message.slot) for message in messages})
-        events += [_named("thread_name", number, slot, f"slot {slot}") for number, slot in rows]
+        events += [named("thread_name", number, slot, f"slot {slot}") for number, slot in rows]
         for message in messages:
             events += _spans(message, numbers[message.mailbox])
         return {"traceEvents": events, "displayTimeUnit": "ms"}
 
-    def write(self, path: Path) -> None:
-        """Whole or not at all. Raises OSError if the file cannot be written."""
-        write_file(path, json.dumps(self.to_chrome(), separators=(",", ":")).encode())
+    def write(self, path: Path, others: Sequence[dict[str, Any]] = ()) -> None:
+        """Whole or not at all. others: events of the process OTHERS. OSError if it cannot be written."""
+        trace = self.to_chrome()
+        trace["traceEvents"] += others
+        write_file(path, json.dumps(trace, separators=(",", ":")).encode())
 
 
 def _spans(message: TracedMessage, number: int) -> Iterator[dict[str, Any]]:
@@ -92,5 +96,6 @@ def _spans(message: TracedMessage, number: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def _named(what: str, number: int, row: int, name: str) -> dict[str, Any]:
+def named(what: str, number: int, row: int, name: str) -> dict[str, Any]:
+    """The name of a process or of a row of it."""
     return {"name": what, "ph": "M", "pid": number, "tid": row, "args": {"name": name}}

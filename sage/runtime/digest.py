@@ -21,7 +21,7 @@ from sage.runtime.lazy import LazyTuple
 ADDED_MEMORY = ("num_bound", "sidecar_error", "value_error", "sidecar_share", "salience_weights")
 #: Fields that a digest leaves out while they are empty or false.
 ADDED_FIELDS = ("solving", "acting", "work", "limited_by", "is_dry")
-_FOLLOWING = ("posture", "is_judged", "skipped", "ending", "solver_trust", "num_missing")
+ALWAYS_LEFT_OUT = ("posture", "is_judged", "skipped", "ending", "solver_trust", "activity", "num_missing")
 
 _pack_double = struct.Struct(">d").pack
 _NAN_BYTES = _pack_double(math.nan)
@@ -57,11 +57,11 @@ def _canonical_items(value: Any) -> Any:
 def _is_left_out(value: Any, name: str) -> bool:
     """`solving` without puzzle streams, `acting` without worlds, ADDED_MEMORY where none of it has a
     value, what an action was limited by where it was not: digests are as before there were such fields.
-    `last_success` where it is NaN. `posture`, `is_judged`, `skipped`, `ending`, `solver_trust` and
-    `num_missing` always: they follow from the other facts and the configuration. `energy` where it is not
-    enabled.
+    `last_success` where it is NaN. `posture`, `is_judged`, `skipped`, `ending`, `solver_trust`, `activity`
+    and `num_missing` always: they follow from the other facts, the weights and the configuration. `energy`
+    where it is not enabled.
     """
-    if name in _FOLLOWING:
+    if name in ALWAYS_LEFT_OUT:
         return True
     if name == "energy":
         return bool(value.energy.supply == 0)

@@ -183,10 +183,7 @@ class Loop:
         self.control.interrupt()
 
     def open(self) -> None:
-        """Open the effectors and start the drivers; the run's time starts at 0.
-
-        Call `close` afterwards, also when this raises.
-        """
+        """Open the effectors and start the drivers at time 0 of the run. `close` it also when this raises."""
         self.solving.prepare()
         self._epoch_ns = self.clock.now_ns()
         self.effector_gate.open()
@@ -355,6 +352,7 @@ class Loop:
             acting=self.worlds.facts(),
             posture=posture,
             energy=self.between_ticks.allowance.facts(),
+            activity=readout.activity,
         )
 
     def _measure_coherence(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
+from sage.runtime.activity import NO_ACTIVITY, ActivityFacts
 from sage.runtime.digest import canonical
 from sage.runtime.lazy import LazyTuple
 from sage.runtime.scheduling.energy_facts import NO_ENERGY, EnergyFacts
@@ -175,8 +176,7 @@ class ActingFacts:
     world: its name.  reward: of this tick, NaN without one.  reset: 1 where an episode ended of its own, 2
     where it was cut off, else 0.  num_episodes: ended so far.  episode_return: sum of rewards so far, of the
     episode that this tick's reward belongs to.  last_return: of the last episode that ended, NaN before.
-    last_success: 1 where that episode reached its goal, else 0; NaN before, and in a world that states none.
-    """
+    last_success: 1 where that episode reached its goal, else 0; NaN before, and where a world states none."""
 
     world: str
     reward: float = NAN
@@ -293,6 +293,7 @@ class TickFacts:
     posture: PostureFacts = NO_POSTURE
     energy: EnergyFacts = NO_ENERGY
     work: tuple[WorkFacts, ...] = ()
+    activity: ActivityFacts = NO_ACTIVITY
 
     def digest(self) -> str:
         """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""
@@ -323,8 +324,7 @@ class TickReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelExamination:
     """Held-out puzzles of one level before and after a night: shares solved, 0..1, and how many there were.
-    gain_low, gain_high: 90% paired-bootstrap interval of after - before.
-    """
+    gain_low, gain_high: 90% paired-bootstrap interval of after - before."""
 
     level: str
     num: int

@@ -69,7 +69,7 @@ STEPS = (
     Step("sage run configs/gym.yaml --fast --seconds 1000", FAST),
     Step("sage run configs/robot.yaml --seconds 180", FAST),
     Step("sage run my.yaml --set solver_training.practises=false --set sleep.enabled=false", FAST),
-    Step("sage run default --record run.mcap", FAST),
+    Step("sage record run.mcap", FAST),
     Step("sage recording info run.mcap"),
     Step("sage recording recover run.mcap"),
     Step("sage recording check run.recovered.mcap"),

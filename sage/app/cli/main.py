@@ -60,6 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("record")(run.record)
 app.command("replay")(recording.replay)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)

@@ -1,9 +1,12 @@
-"""`sage run`: run the loop until a limit, a signal or the end of its recordings."""
+"""`sage run`: run the loop until a limit, a signal or the end of its recordings. `sage record` is that with a
+recording.
+"""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +31,11 @@ from sage.app.terminal.signals import session_signals
 
 TraceOption = Annotated[
     Path | None,
-    typer.Option("--trace", metavar="FILE", help="Write a Chrome/Perfetto trace of focus messages to FILE."),
+    typer.Option(
+        "--trace",
+        metavar="FILE",
+        help="Write a Chrome/Perfetto trace of ticks, their stages, nights and focus messages to FILE.",
+    ),
 ]
 DrainOption = Annotated[
     float,
@@ -109,6 +116,25 @@ def run(
         drain_secs=drain_secs,
         reread=read,
     )
+
+
+def record(**options: Any) -> int:
+    """Run the loop and record all readings and reports to an MCAP file, as `sage run --record FILE.mcap`."""
+    return run(**options)
+
+
+def _recording() -> inspect.Signature:
+    """Of `run`, with the file as the first argument."""
+    signature = inspect.signature(run, eval_str=True)
+    parameters = dict(signature.parameters)
+    argument = typer.Argument(metavar="FILE.mcap", help="The file to write.")
+    file = parameters.pop("record").replace(
+        annotation=Annotated[Path, argument], default=inspect.Parameter.empty
+    )
+    return signature.replace(parameters=[file, *parameters.values()])
+
+
+record.__signature__ = _recording()  # type: ignore[attr-defined]
 
 
 def _overrides(given: list[str] | None, allow_inject: bool) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sage.app.live.totals import LiveTotals
 from sage.app.live.work import WorkSums
+from sage.app.terminal.figures import finite_mean
 from sage.app.terminal.skill import SkillSums
 from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import NAN, ActingFacts, Event, SleepReport, SolvingFacts, SourceFacts, TickReport
@@ -193,8 +194,7 @@ class LiveState:
             self.returns.setdefault(world.world, ReturnMeans()).take(world)
         for work in facts.work:
             self.work.setdefault(work.name, WorkSums(facts=work)).take(work)
-        surprises = [source.surprise for source in facts.sources if math.isfinite(source.surprise)]
-        self.surprise.add(facts.time_ns, sum(surprises) / len(surprises) if surprises else NAN)
+        self.surprise.add(facts.time_ns, finite_mean(source.surprise for source in facts.sources))
         self.coherence.add(facts.time_ns, facts.coherence.coherence)
 
 

@@ -34,6 +34,7 @@ FRAME_SECS, SHARED_SECS, TAKE_SECS = 0.5, 0.25, 0.25
 #: Reports that are taken in without a pause, so that the loop's thread gets its turn.
 SLICE = 16
 MAX_STREAMS = 128
+MAX_ERROR_CHARS = 1000
 #: Frames sent in a second, to all clients together: more pages get a frame less often.
 MAX_SENDS_HZ = 32
 #: Of one kind that wait at the same time.
@@ -200,7 +201,7 @@ async def _worked(
     try:
         return await to_thread.run_sync(work, limiter=limiter)
     except SageError as error:
-        raise Refusal(status, str(error)[:400]) from error
+        raise Refusal(status, str(error)[:MAX_ERROR_CHARS]) from error
 
 
 def _read_control(body: bytes) -> dict[str, str]:

@@ -6,9 +6,11 @@ kept, of the newest everything; all else is done on the thread that asks.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sage.app.live.inbox import CAPACITY, Inbox
@@ -16,14 +18,41 @@ from sage.app.live.state import LiveState
 from sage.app.page.boards import StreamTrails
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.hub import HubStatistics
-from sage.runtime.report import Event, SleepReport, TickReport
+from sage.runtime.report import ActionFacts, Event, SleepReport, TickFacts, TickReport
 
-_NUM_TIMINGS, _NUM_EVENTS = 512, 200
+_NUM_TIMINGS, _NUM_EVENTS, _NUM_MEMORIES = 512, 200, 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """An experience that was stored. source: the most salient one of its tick, "" where none has a salience,
+    with its surprise and its novelty, NaN where undefined.
+    """
+
+    tick: int
+    secs: float
+    salience: float
+    source: str = ""
+    surprise: float = math.nan
+    novelty: float = math.nan
+
+    @classmethod
+    def of(cls, facts: TickFacts) -> Remembered:
+        judged = [source for source in facts.sources if math.isfinite(source.salience)]
+        about: dict[str, Any] = {
+            "tick": facts.tick,
+            "secs": facts.time_ns / 1e9,
+            "salience": facts.memory.salience,
+        }
+        if not judged:
+            return cls(**about)
+        most = max(judged, key=lambda source: source.salience)
+        return cls(**about, source=most.name, surprise=most.surprise, novelty=most.novelty)
 
 
 class SessionFeed:
-    """An Instrument. live, trails, total_ns, events: see `take_in`, which updates them; read them under
-    `lock`.
+    """An Instrument. live, trails, total_ns, events, memories, actions: see `take_in`, which updates them;
+    read them under `lock`. actions: the last of each effector, with its tick.
 
     title: the session's id.  about: constant facts of the session, for the page's first lines.
     period_ns: of a tick in the loop's present state; it changes with the state and with a reload.
@@ -46,6 +75,8 @@ class SessionFeed:
         self.trails: dict[str, StreamTrails] = {}
         self.total_ns: deque[int] = deque(maxlen=_NUM_TIMINGS)
         self.events: deque[tuple[int, Event]] = deque(maxlen=_NUM_EVENTS)
+        self.memories: deque[Remembered] = deque(maxlen=_NUM_MEMORIES)
+        self.actions: dict[str, tuple[int, ActionFacts]] = {}
         self.period_ns = period_ns
         self._num_events = 0
         self._notices = notices
@@ -91,5 +122,9 @@ class SessionFeed:
             self.events.append((self._num_events, item))
         elif isinstance(item, TickReport):
             self.total_ns.append(item.timing.total_ns)
+            if item.facts.memory.is_kept:
+                self.memories.append(Remembered.of(item.facts))
+            for action in item.facts.actions:
+                self.actions[action.effector] = (item.facts.tick, action)
             for facts in item.facts.solving:
                 self.trails.setdefault(facts.stream, StreamTrails()).take(item.facts.tick, facts)

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from sage.app.live.state import LiveState, SourceMemory
-from sage.app.page.feed import SessionFeed
+from sage.app.page.feed import Remembered, SessionFeed
 from sage.runtime.report import ActionFacts, SolvingFacts, State, TickFacts, to_plain
 
 NUM_EVENTS = 12
@@ -29,10 +29,12 @@ def frame(feed: SessionFeed, control: dict[str, Any]) -> dict[str, Any]:
                 **_plain(facts.coherence),
                 "surprise": _number(live.surprise.values()[-1]),
             },
+            "activity": _plain(facts.activity),
             "memory": _plain(facts.memory),
+            "memories": [_memory(each) for each in reversed(feed.memories)],
             "learning": _plain(facts.learning),
             "sleep": sleep(live, facts),
-            "actions": [_action(action) for action in facts.actions],
+            "actions": [_action(tick, action) for tick, action in feed.actions.values()],
             "posture": _plain(facts.posture),
             "puzzles": puzzles(feed, facts),
             "worlds": _worlds(live, facts),
@@ -151,6 +153,8 @@ def _worlds(live: LiveState, facts: TickFacts) -> list[dict[str, Any]]:
             **_plain(world),
             "recent_return": _number(live.returns[world.world].median),
             "recent_success": _number(live.returns[world.world].success),
+            "returns": [_number(each) for each, _ in live.returns[world.world].last],
+            "successes": [_number(success) for _, success in live.returns[world.world].last],
         }
         for world in facts.acting
     ]
@@ -172,8 +176,20 @@ def _work(live: LiveState) -> list[dict[str, Any]]:
     ]
 
 
-def _action(action: ActionFacts) -> dict[str, Any]:
-    shown: dict[str, Any] = _plain(action)
+def _memory(kept: Remembered) -> dict[str, Any]:
+    return {
+        "tick": kept.tick,
+        "secs": _number(kept.secs),
+        "salience": _number(kept.salience),
+        "source": kept.source,
+        "surprise": _number(kept.surprise),
+        "novelty": _number(kept.novelty),
+    }
+
+
+def _action(tick: int, action: ActionFacts) -> dict[str, Any]:
+    """The last one of an effector. tick: when it was asked."""
+    shown: dict[str, Any] = _plain(action) | {"tick": tick}
     for name in ("asked", "done"):
         shown[name] = shown[name][:16]
     return shown

@@ -52,6 +52,7 @@ from sage.app.session.heap import map_large_blocks
 from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.session.summary import SessionSummary
+from sage.app.session.tracing import traced
 from sage.app.session.watching import Diagnosing
 from sage.app.store.metrics_store import MetricsStore, Retention, StoreStatistics
 from sage.app.store.opening import repair
@@ -62,7 +63,6 @@ from sage.app.trackers.opening import check_packages, open_trackers
 from sage.app.trackers.session_tracker import SessionTracker
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.mailbox.errors import MailboxError
-from sage.mailbox.trace import MessageTrace
 from sage.runtime.report import Event, Instrument, to_plain
 from sage.sensors.contract import SensorError
 
@@ -107,7 +107,7 @@ def run_session(
 ) -> int:
     """Run the loop until it ends; returns 0, or 1 after a crisis. fast: on a manual clock, without snapshots.
 
-    trace_path: the file for a Chrome/Perfetto trace of focus messages.  attached: recordings and the like.
+    trace_path: the file for a Chrome/Perfetto trace.  attached: recordings and the like.
     page: None serves none.  drain_secs: from a request to stop to the end.  reread: the file, for a reload.
     """
     log_to_stderr()
@@ -223,7 +223,7 @@ def _built(
     run.loop.control.beat = service.beat
     with signals_handled(drain, on_hangup=service.on_hangup if service.is_managed else None):
         try:
-            with _traced(run, trace_path) if trace_path is not None else nullcontext():
+            with traced(run, trace_path) if trace_path is not None else nullcontext():
                 yield run
         finally:
             drain.is_closing = True
@@ -289,22 +289,6 @@ def _tracked(config: SageConfig, state_dir: Path, session: str) -> SessionTracke
     about = {"name": config.name, "config_hash": config_hash(config), "sage": __version__}
     trackers = open_trackers(config.tracking.to, state_dir / TRACKERS_NAME / session, about)
     return SessionTracker(trackers, every_secs=config.tracking.every_secs)
-
-
-@contextmanager
-def _traced(run: Run, path: Path) -> Iterator[None]:
-    """Raises UserError at once when the file cannot be written, not at the end of a long run."""
-    try:
-        path.touch()
-    except OSError as error:
-        raise UserError(f"--trace: {path}: {error.strerror}: give a writable file") from None
-    trace = MessageTrace()
-    run.hub.keep_trace(trace)
-    run.loop.senses.post_each()
-    try:
-        yield
-    finally:
-        trace.write(path)
 
 
 def _observe(run: Run, instruments: Sequence[Instrument], nights: BatchNights) -> None:

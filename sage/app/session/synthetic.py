@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sage.runtime.activity import ActivityFacts
 from sage.runtime.report import (
     NAN,
     ActionFacts,
@@ -121,6 +122,7 @@ class SyntheticSession:
                     limited_by=("slew",),
                 ),
             ),
+            activity=ActivityFacts(h_change=0.2 + 0.3 * progress, l_change=0.6 - 0.2 * progress),
             posture=PostureFacts(
                 confidence=0.5 + 0.3 * progress, asymmetry=0.2, breadth=0.8, starved=("vision",)
             ),

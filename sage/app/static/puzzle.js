@@ -12,6 +12,7 @@ const NO_MODEL = {
 const by = (id) => document.getElementById(id);
 
 let models = [];
+let textModels = [];
 let kind = "sudoku";
 let model = null;
 let solving = null;  // what cancels the request in progress
@@ -27,7 +28,7 @@ function fail(place, error) {
 
 function showKinds() {
   const served = new Set(models.map((each) => each.board?.kind));
-  const kinds = Object.keys(NAMES).filter((each) => each === "arc" || each === "text" || served.has(each));
+  const kinds = Object.keys(NAMES).filter((each) => each === "arc" || (each === "text" && textModels.length) || served.has(each));
   by("kinds").replaceChildren(...kinds.map((each) => {
     const tab = html("button", { type: "button", role: "tab", "aria-selected": String(each === kind), tabindex: each === kind ? "0" : "-1" }, NAMES[each]);
     tab.addEventListener("click", () => chooseKind(each));
@@ -281,7 +282,9 @@ by("text").addEventListener("keydown", (event) => {
 
 await withToken(async () => {
   models = (await ask("/v1/models")).models;
-  by("writing").replaceChildren(textForm((await ask("/v1/text_models")).models));
+  textModels = (await ask("/v1/text_models")).models;
+  if (textModels.length) by("writing").replaceChildren(textForm(textModels));
+  document.querySelector('nav a[href="/data"]').hidden = !(await ask("/v1/datasets")).datasets.length;
   const kinds = models.map((each) => each.board?.kind);
   chooseKind(["sudoku", "maze", "arc", "cells"].find((each) => kinds.includes(each)) ?? "arc");
 }, (error) => fail(by("page-fault"), error));

@@ -48,7 +48,13 @@
       values: (u, splits) => splits.map((value) => (value === null ? "" : size(value))),
     };
   }
-  const size = (value) => (Math.abs(value) >= 10000 ? `${+(value / 1000).toPrecision(3)}k` : String(+value.toPrecision(4)));
+  // At most seven characters, which an axis has room for.
+  function size(value) {
+    const each = Math.abs(value);
+    if (each >= 1e12 || (each && each < 1e-3)) return (+value.toPrecision(2)).toExponential();
+    const [unit, letter] = each >= 1e9 ? [1e9, "G"] : each >= 1e6 ? [1e6, "M"] : each >= 1e4 ? [1e3, "k"] : [1, ""];
+    return `${+(value / unit).toPrecision(letter ? 3 : 4)}${letter}`;
+  }
 
   function shade(u) {
     const { ctx, bbox } = u;

@@ -3,9 +3,6 @@ import { ask } from "./api.js";
 import { html } from "./board.js";
 
 export function textForm(models) {
-  if (!models.length) {
-    return html("p", { class: "note" }, "No model of text is served. Train one with ", html("code", {}, "sage train brackets --out runs/brackets"), ", and serve it with ", html("code", {}, "sage serve --text runs/brackets"), ".");
-  }
   const model = html("select", {}, ...models.map((each) => html("option", { value: each.name }, each.name)));
   const prompt = html("textarea", { id: "prompt", rows: 3, spellcheck: "false" });
   const temperature = html("input", { type: "number", min: 0, max: 100, step: 0.1, value: 0 });

@@ -1,17 +1,48 @@
 // The search of a puzzle as a tree: what the model read, in levels of choices, and the way to the answer.
 import { drawBoard, html, svg } from "./board.js";
 
-const STEP = 34, LEVEL = 62, RADIUS = 13, MARGIN = 26;
+const STEP = 34, LEVEL = 62, LOW_LEVEL = 34, RADIUS = 13, MARGIN = 26;
+// The path's height on a small screen, where its depth leaves room for it.
+const LOW = 420;
 
+// A small screen gets the root and the path to the answer, all in view, and a button for the whole search.
 export function drawTree(steps) {
-  const { board, puzzle, tree } = steps;
+  const { tree } = steps, place = html("section", { class: "card stack" });
+  const whole = drawn(steps, nodesOf(tree), LEVEL);
+  const isNarrow = matchMedia("(max-width: 560px)").matches;
+  if (!isNarrow || !tree.path.length || whole.width <= innerWidth - 70) {
+    place.append(...whole.parts);
+    return place;
+  }
+  const isPath = new Set(tree.path), level = Math.max(LOW_LEVEL, Math.min(LEVEL, LOW / tree.path.length));
+  const path = drawn(steps, nodesOf(tree, (node) => isPath.has(node.id)), level);
+  const button = html("button", { type: "button" });
+  let isWhole = true;
+  function change() {
+    isWhole = !isWhole;
+    button.textContent = isWhole ? "Show the path alone" : "Show the whole search";
+    place.replaceChildren(...(isWhole ? whole : path).parts, button);
+  }
+  button.addEventListener("click", change);
+  change();
+  return place;
+}
+
+// With the children that `isDrawn` accepts; the others are counted.
+function nodesOf(tree, isDrawn = (node) => node.outcome !== "waiting") {
   const nodes = new Map(tree.nodes.map((node) => [node.id, { ...node, children: [], numHidden: 0 }]));
   for (const node of nodes.values()) {
     if (node.parent === null) continue;
-    if (node.outcome === "waiting") nodes.get(node.parent).numHidden += 1;
-    else nodes.get(node.parent).children.push(node);
+    if (isDrawn(node)) nodes.get(node.parent).children.push(node);
+    else nodes.get(node.parent).numHidden += 1;
   }
-  const shown = layOut(nodes.get(0));
+  return nodes;
+}
+
+// The heading, the drawing and its legend, and the drawing's width.
+function drawn(steps, nodes, level) {
+  const { board, puzzle, tree } = steps;
+  const shown = layOut(nodes.get(0), level);
   const isPath = new Set(tree.path);
   const width = Math.max(...shown.map((node) => node.x)) + MARGIN, height = Math.max(...shown.map((node) => node.y)) + MARGIN + 14;
   const drawing = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "tree", "aria-label": "Search" });
@@ -56,13 +87,15 @@ export function drawTree(steps) {
     drawing.append(element);
   }
   choose(nodes.get(tree.path.length ? tree.path[tree.path.length - 1] : 0), false);
-  const numUnread = tree.num_nodes - shown.length;
-  return html("section", { class: "card stack" },
+  const numDrawn = tree.nodes.filter((node) => node.outcome !== "waiting").length, numUnread = tree.num_nodes - numDrawn;
+  const isAll = shown.length === numDrawn;
+  const parts = [
     html("h2", {}, "Search"),
-    html("p", { class: "note" }, `${shown.length} partial answers were read or closed, of ${tree.num_nodes} made; +n below a node: choices that were not followed (${numUnread} in all). A circle shows the symbol that its choice adds; rank: the highest is read first.`),
+    html("p", { class: "note" }, `${numDrawn} partial answers were read or closed, of ${tree.num_nodes} made; +n below a node: choices that ${isAll ? `were not followed (${numUnread} in all)` : "are not drawn"}. A circle shows the symbol that its choice adds; rank: the highest is read first.`),
     html("div", { class: "tree" }, html("div", { class: "scroll" }, drawing), side),
     html("ul", { class: "legend" }, key("node read", "read"), key("node path", "on the way to the answer"), key("node solved", "answer found here"), key("node closed", "closed: the rules allow no continuation")),
-  );
+  ];
+  return { parts, width };
 }
 
 function key(kind, text) {
@@ -70,7 +103,7 @@ function key(kind, text) {
 }
 
 // Leaves side by side, a parent above the middle of its children. Returns the nodes in that order.
-function layOut(root) {
+function layOut(root, level) {
   let leaf = 0;
   const shown = [], waiting = [{ node: root, isDone: false }];
   while (waiting.length) {
@@ -78,7 +111,7 @@ function layOut(root) {
     if (isDone) {
       const { children } = node;
       node.x = children.length ? (children[0].x + children[children.length - 1].x) / 2 : MARGIN + STEP * leaf++;
-      node.y = MARGIN + LEVEL * node.depth;
+      node.y = MARGIN + level * node.depth;
       shown.push(node);
     } else {
       waiting.push({ node, isDone: true });

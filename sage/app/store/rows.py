@@ -15,6 +15,8 @@ import msgpack
 
 from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, names_of
 from sage.app.store.skipped import pack_skipped, with_skipped
+from sage.app.terminal.figures import finite_mean
+from sage.runtime.activity import ActivityFacts
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.digest import ADDED_MEMORY
 from sage.runtime.report import (
@@ -95,6 +97,9 @@ def tick_row(session: int, report: TickReport, source_ids: Sequence[int]) -> tup
         facts.posture.asymmetry,
         facts.posture.breadth,
         json.dumps(facts.posture.starved),
+        finite_mean(source.surprise for source in facts.sources),
+        facts.activity.h_change,
+        facts.activity.l_change,
         bytes.fromhex(facts.digest()),
         _pack_rest(report, source_ids),
     )
@@ -220,6 +225,7 @@ def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickRepor
         ),
         energy=energy,
         work=work,
+        activity=ActivityFacts(h_change=_number(tick["h_change"]), l_change=_number(tick["l_change"])),
     )
     timing = TickTiming(
         total_ns=int(tick["total_ns"]),

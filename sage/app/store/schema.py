@@ -21,7 +21,7 @@ from sage.app.store.page_checks import merge
 from sage.app.terminal.errors import UserError
 from sage.plain_yaml import load_plain
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 #: A store with a higher number is no newer version's: its header is damaged.
 _MAX_VERSION = 63
 APPLICATION_ID = 0x53414745  # "SAGE"
@@ -64,6 +64,9 @@ POSTURE_COLUMNS = (
     *_columns("TEXT", "last", "starved"),
 )
 
+#: surprise: mean over the sources with one.  h_change, l_change: of ActivityFacts.
+MODEL_COLUMNS = _columns("REAL", "mean", "surprise h_change l_change")
+
 #: Besides (session, tick). rest: msgpack of timing stages, actions, events and the sources' order.
 TICK_COLUMNS = (
     *_columns("INTEGER", "sum", "num_ticks num_overruns num_stored"),
@@ -75,6 +78,7 @@ TICK_COLUMNS = (
     *_columns("REAL", "mean", "memory_salience loss gate"),
     *_columns("INTEGER", "last", "num_practice_steps weights_version num_carry_resets"),
     *POSTURE_COLUMNS,
+    *MODEL_COLUMNS,
     *_columns("BLOB", "last", "digest"),
     *_columns("BLOB", "drop", "rest"),
 )
@@ -242,6 +246,8 @@ def _upgrade(path: Path) -> None:
             _upgrade_from_4(connection)
         if _version(connection) == 5:
             _upgrade_from_5(connection)
+        if _version(connection) == 6:
+            _upgrade_from_6(connection)
         connection.execute("COMMIT")
     finally:
         close_merged(connection, path)
@@ -291,6 +297,13 @@ def _upgrade_from_5(connection: sqlite3.Connection) -> None:
     connection.execute(EPISODE_TABLE)
     connection.execute(BOARD_TABLE)
     connection.execute("PRAGMA user_version = 6")
+
+
+def _upgrade_from_6(connection: sqlite3.Connection) -> None:
+    """The mean surprise of a tick, and the activity of the model's states."""
+    for column in MODEL_COLUMNS:
+        connection.execute(f"ALTER TABLE ticks ADD COLUMN {column.name} {column.sql_type}")
+    connection.execute("PRAGMA user_version = 7")
 
 
 def _version(connection: sqlite3.Connection) -> int:

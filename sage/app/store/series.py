@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,12 +86,15 @@ def _sort_out(
         elif source in keys and column in _SOURCE:
             sources.setdefault((source, keys[source]), []).append(_SOURCE[column])
         else:
-            near = difflib.get_close_matches(
-                name, [*_TICK, *(f"{key}.{column}" for key in keys for column in _SOURCE)], n=1
-            )
-            hint = f"did you mean {near[0]}?" if near else "give a column, or SOURCE.column"
-            raise UserError(f"series {name!r} is not in this session: {hint}")
+            raise UserError(f"series {name!r} is not in this session: {_hint(name, keys)}")
     return ticks, sources
+
+
+def _hint(name: str, sources: Iterable[str]) -> str:
+    known = [*_TICK, *(f"{source}.{column}" for source in sources for column in _SOURCE)]
+    near = difflib.get_close_matches(name, known, n=1)
+    nearest = f"did you mean {near[0]}? Or give" if near else "give"
+    return f"{nearest} SOURCE.column, or one of the session: {', '.join(_TICK)}"
 
 
 def _plan(

@@ -6,6 +6,7 @@ Invariant: NaN and None are always the dash, never 0 and never "nan".
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 DASH = "–"  # noqa: RUF001  an en dash, as tables are set
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -115,3 +116,9 @@ def sparkline(values: list[float], width: int, low: float | None = None, high: f
         return _SPARKS[min(7, max(0, int(share * 8)))]
 
     return "".join(spark(value) for value in shown).rjust(width)
+
+
+def finite_mean(values: Iterable[float]) -> float:
+    """Of the finite ones; NaN without one."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, ObservationFront
@@ -22,6 +23,7 @@ from sage.hrm_core.models import load_model
 from sage.hrm_core.observation.fields import BOOL_FIELDS, TICK_FIELDS, TickFields, field_sizes
 from sage.hrm_core.observation.model import Observation, ObservationModel
 from sage.memory.windows.window import Window
+from sage.runtime.activity import NO_ACTIVITY, ActivityFacts
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import ModelSection, TickConfig
 
@@ -50,6 +52,7 @@ class Readout:
     num_segments: int
     is_finite: bool
     model_ns: int
+    activity: ActivityFacts = NO_ACTIVITY
 
 
 def build_model(
@@ -129,13 +132,14 @@ class Reasoner:
         started_ns = time.perf_counter_ns()
         observation = self._upload(percept, audited)
         live, fresh = self.carry, self._initial
-        carry = Carry(z_H=torch.cat([live.z_H, fresh.z_H]), z_L=torch.cat([live.z_L, fresh.z_L]))
-        carry, output = self.model(carry, observation)
+        before = Carry(z_H=torch.cat([live.z_H, fresh.z_H]), z_L=torch.cat([live.z_L, fresh.z_L]))
+        carry, output = self.model(before, observation)
         num_segments = 1
         while num_segments < max_segments and not (self._halts and _has_halted(output)):
+            before = carry
             carry, output = self.model(carry, observation)
             num_segments += 1
-        readout = self._read(output, carry, num_segments, started_ns)
+        readout = self._read(output, before, carry, num_segments, started_ns)
         self.carry = Carry(z_H=carry.z_H[:1].clone(), z_L=carry.z_L[:1].clone())
         if not readout.is_finite:
             self.reset()
@@ -176,7 +180,9 @@ class Reasoner:
         fields = dict(zip(TICK_FIELDS, rows.split(list(field_sizes(channels, sources).values()), dim=1)))
         return Observation(**fields | {name: fields[name] > 0 for name in BOOL_FIELDS})
 
-    def _read(self, output: Output, carry: Carry, num_segments: int, started_ns: int) -> Readout:
+    def _read(
+        self, output: Output, before: Carry, carry: Carry, num_segments: int, started_ns: int
+    ) -> Readout:
         num_sources, channels = self._layout.num_sources, self._layout.num_channels
         assert output.prediction is not None
         assert output.level is not None
@@ -185,9 +191,11 @@ class Reasoner:
         parts = [output.prediction[0], output.level[1], states.reshape(-1), output.value[:1]]
         if output.action_mean is not None and output.action_log_std is not None:
             parts += [output.action_mean[0], output.action_log_std[0]]
+        parts += _sizes(before, carry)
         flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
-        sizes = np.cumsum([channels, channels, states.numel(), 1, self.model.front.num_actions])
-        prediction, level, state, value, mean, log_std = np.split(flat, sizes)
+        num_actions = self.model.front.num_actions
+        sizes = np.cumsum([channels, channels, states.numel(), 1, num_actions, num_actions])
+        prediction, level, state, value, mean, log_std, changes = np.split(flat, sizes)
         is_finite = bool(np.isfinite(flat).all())
         return Readout(
             prediction=prediction.astype(np.float64) if is_finite else np.zeros(channels),
@@ -199,7 +207,18 @@ class Reasoner:
             num_segments=num_segments,
             is_finite=is_finite,
             model_ns=time.perf_counter_ns() - started_ns,
+            activity=_activity(*changes.tolist()) if is_finite else NO_ACTIVITY,
         )
+
+
+def _sizes(before: Carry, after: Carry) -> list[Tensor]:
+    """Of row 0, (1,) each: the change of z_H, the size of z_H before it, and the same of z_L."""
+    states = ((before.z_H[0], after.z_H[0]), (before.z_L[0], after.z_L[0]))
+    return [size.reshape(1) for old, new in states for size in (torch.dist(new, old), old.norm())]
+
+
+def _activity(h_change: float, h_size: float, l_change: float, l_size: float) -> ActivityFacts:
+    return ActivityFacts(h_change=h_change / max(h_size, 1e-12), l_change=l_change / max(l_size, 1e-12))
 
 
 def _has_halted(output: Output) -> bool:

@@ -60,3 +60,15 @@ def test_every_command_that_prints_a_result_has_json() -> None:
         "totality serve",
     }
     assert without == files_only
+
+
+def test_record_has_the_options_of_run_and_the_file_as_an_argument() -> None:
+    run, record = COMMANDS["run"].params, COMMANDS["record"].params
+    assert [(each.name, each.opts, each.help) for each in record[1:]] == [
+        (each.name, each.opts, each.help) for each in run if each.name != "record"
+    ]
+    assert (record[0].metavar, record[0].param_type_name, record[0].required) == (
+        "FILE.mcap",
+        "argument",
+        True,
+    )

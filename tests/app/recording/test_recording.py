@@ -161,7 +161,7 @@ def test_two_replays_of_a_run_on_the_real_clock_are_equal(
 ) -> None:
     """Sources in processes of their own are recorded too."""
     path = tmp_path / "wall.mcap"
-    arguments = ["run", folder / "small.yaml", "--ticks", 20, "--no-live", "--json", "--record", path]
+    arguments = ["record", path, folder / "small.yaml", "--ticks", 20, "--no-live", "--json"]
     state = ("--state-dir", tmp_path / "a", "--set", "environments.room.enabled=false")
     code, out, _ = sage(*arguments, *state, *isolated)
     found = json.loads(out)

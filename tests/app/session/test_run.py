@@ -432,8 +432,15 @@ def test_a_trace_has_the_write_wait_and_read_of_each_message(sage_run, tmp_path:
     path = tmp_path / "trace.json"
     assert sage_run("--ticks", "20", "--trace", str(path)) == 0
     events = json.loads(path.read_text())["traceEvents"]
-    assert {event["args"]["name"] for event in events if event["name"] == "process_name"} == {"one", "two"}
-    assert {event["name"] for event in events if event["ph"] == "X"} == {"write", "wait", "read"}
+    processes = {event["args"]["name"] for event in events if event["name"] == "process_name"}
+    assert processes == {"loop", "one", "two"}
+    messages = [event for event in events if event.get("cat") == "mailbox"]
+    assert {event["name"] for event in messages} == {"write", "wait", "read"}
+    ticks = [event for event in events if event["name"] == "tick"]
+    assert [event["args"]["tick"] for event in ticks] == list(range(1, 21))
+    # On one time axis: a message is read in a tick.
+    first, last = ticks[0]["ts"], ticks[-1]["ts"] + ticks[-1]["dur"]
+    assert all(first <= event["ts"] <= last for event in messages if event["name"] == "read")
 
 
 def test_a_trace_that_cannot_be_written_is_refused_at_once(sage_run, tmp_path: Path, capsys):

@@ -15,6 +15,7 @@ from sage.app.report.coherence import summarize
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.export import export_session
 from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.schema import MODEL_COLUMNS, POSTURE_COLUMNS
 from sage.runtime.coherence.rows import CoherenceRow
 
 
@@ -54,8 +55,8 @@ def test_a_store_of_schema_version_3_is_upgraded(tmp_path) -> None:
     with MetricsStore(path, flush_secs=0.01) as store:
         session = played(store)
     with sqlite3.connect(path) as connection:
-        for column in ("confidence", "asymmetry", "breadth", "starved"):  # of later versions
-            connection.execute(f"ALTER TABLE ticks DROP COLUMN {column}")
+        for column in (*POSTURE_COLUMNS, *MODEL_COLUMNS):  # of later versions
+            connection.execute(f"ALTER TABLE ticks DROP COLUMN {column.name}")
         for table in ("coherence", "episodes", "boards"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 3")

@@ -14,6 +14,7 @@ from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.opening import open_to_read, repair
 from sage.app.store.page_checks import SUFFIX, damage_of_file, damage_of_log, log_bytes, merge
+from sage.app.store.schema import SCHEMA_VERSION
 from sage.app.terminal.errors import UserError
 
 
@@ -129,12 +130,15 @@ def test_a_store_of_a_newer_version_stays_whatever_its_checksums_are(path: Path,
     beside = path.with_name(path.name + SUFFIX)
     stale = beside.read_bytes()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 7")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
         connection.execute("CREATE TABLE later (text TEXT)")
     beside.write_bytes(stale if checks == "stale" else b"SAGEPAG2")
     before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
     for use in (lambda: repair(path, print), lambda: open_to_read(path)):
-        with pytest.raises(UserError, match="schema version 7, this SAGE reads 6: upgrade SAGE"):
+        with pytest.raises(
+            UserError,
+            match=f"schema version {SCHEMA_VERSION + 1}, this SAGE reads {SCHEMA_VERSION}: upgrade SAGE",
+        ):
             use()
     assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
 

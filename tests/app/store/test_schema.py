@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 
+import numpy as np
 import pytest
 
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.schema import MODEL_COLUMNS, POSTURE_COLUMNS
 from sage.app.terminal.errors import UserError
 
 
@@ -42,9 +45,9 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 
 def as_version_2(connection: sqlite3.Connection) -> None:
-    """Take away what versions 3 to 6 added."""
-    for column in ("confidence", "asymmetry", "breadth", "starved"):
-        connection.execute(f"ALTER TABLE ticks DROP COLUMN {column}")
+    """Take away what versions 3 to 7 added."""
+    for column in (*POSTURE_COLUMNS, *MODEL_COLUMNS):
+        connection.execute(f"ALTER TABLE ticks DROP COLUMN {column.name}")
     for table in ("answers", "level_names", "coherence", "episodes", "boards"):
         connection.execute(f"DROP TABLE {table}")
     for column in ("stream", "levels"):
@@ -84,3 +87,22 @@ def test_a_store_of_schema_version_1_is_upgraded_and_keeps_its_sessions(tmp_path
         assert found.num_ticks == 100
         # DREAM follows each sleep of the synthetic session, up to these ticks.
         assert store.sleep_ends(session) == (43, 78)
+
+
+def test_a_store_of_schema_version_6_is_upgraded_and_keeps_its_ticks(tmp_path, record):
+    path = tmp_path / "metrics.sqlite"
+    with MetricsStore(path, flush_secs=0.01) as store:
+        session = record(store, SyntheticSession(num_ticks=100))
+        digest = store.tick(session, 50).facts.digest()
+    with sqlite3.connect(path) as connection:
+        for column in MODEL_COLUMNS:
+            connection.execute(f"ALTER TABLE ticks DROP COLUMN {column.name}")
+        connection.execute("PRAGMA user_version = 6")
+    connection.close()
+    with MetricsStore(path, must_exist=True) as store:
+        restored = store.tick(session, 50)
+        assert restored.facts.digest() == digest
+        assert math.isnan(restored.facts.activity.h_change)
+        assert np.isnan(store.series(session, ["surprise"]).values["surprise"]).all()
+        later = record(store, SyntheticSession(num_ticks=10))
+        assert np.isfinite(store.series(later, ["h_change"]).values["h_change"]).all()

@@ -39,3 +39,20 @@ def test_an_unknown_series_names_the_nearest_one(store, record):
     session = record(store, SyntheticSession(num_ticks=5))
     with pytest.raises(UserError, match=r"imu\.trus.*did you mean imu\.trust\?"):
         store.series(session, ["imu.trus"])
+
+
+def test_an_unknown_series_names_those_of_the_session(store, record):
+    session = record(store, SyntheticSession(num_ticks=5))
+    with pytest.raises(UserError, match=r"SOURCE\.column, or one of the session: .*coherence.*surprise"):
+        store.series(session, ["xyz"])
+
+
+def test_the_session_has_a_surprise_and_the_activity_of_both_states(store, record):
+    session = record(store, SyntheticSession(num_ticks=20, sources=("imu", "camera")))
+    names = ["surprise", "imu.surprise", "camera.surprise", "h_change", "l_change"]
+    values = store.series(session, names).values
+    both = np.stack([values["imu.surprise"], values["camera.surprise"]])
+    np.testing.assert_allclose(values["surprise"], np.nanmean(both, axis=0))
+    report = store.tick(session, 7)
+    assert report.facts.activity.h_change == values["h_change"][7]
+    assert report.facts.activity.l_change == values["l_change"][7]

@@ -10,6 +10,7 @@ import torch
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.observation.model import ObservationModel
+from sage.runtime.activity import NO_ACTIVITY
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import ModelSection
 from sage.runtime.tick.reasoner import Percept, Reasoner, build_model, load_observation_model
@@ -113,9 +114,23 @@ def test_a_readout_that_is_not_finite_is_zero_and_resets_the_carry(reasoner: Rea
     assert not readout.level.any()
     assert np.isnan(readout.value)
     assert reasoner.num_resets == 1
+    assert readout.activity == NO_ACTIVITY
     after = reasoner.think(percept(layout), 0, 1, 2)
     assert after.is_finite
     assert np.array_equal(after.prediction, first.prediction)
+
+
+def test_the_activity_is_the_change_of_each_state_in_the_last_segment(reasoner: Reasoner, layout: Layout):
+    before = reasoner.carry
+    first = reasoner.think(percept(layout), 0, 1, 0).activity
+    for change, old, new in (
+        (first.h_change, before.z_H, reasoner.carry.z_H),
+        (first.l_change, before.z_L, reasoner.carry.z_L),
+    ):
+        assert change == pytest.approx(float((new - old).norm() / old.norm()), rel=1e-4)
+    reasoner.start_again()
+    second = reasoner.think(percept(layout), 0, 2, 1).activity
+    assert second != first  # of the second segment, which goes on from the first one's states
 
 
 def test_segments_are_counted_and_bounded(reasoner: Reasoner, layout: Layout):

@@ -3,7 +3,7 @@ import { problemsOf, setAlert } from "./live_alert.js";
 import { command, follow, hasToken, keepToken, read, setToken } from "./live_api.js";
 import { clock, count, find, make, number, put } from "./live_format.js";
 import { forgetHand, showHand } from "./live_hand.js";
-import { budgetMillis, forgetParts, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
+import { budgetMillis, forgetParts, showEffectors, showEvents, showLoop, showMemories, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
 import { LinePlot, markNights } from "./live_plots.js";
 
 const HISTORY_SECS = 10;
@@ -14,9 +14,12 @@ const CURVE_NOTE = find("curve-note").textContent;
 const plots = {
   curve: new LinePlot("curve", CURVE),
   tick: new LinePlot("tick", { low: 0, show: (value) => `${number(value, 1)} ms` }),
+  surprise: new LinePlot("surprise", { isLog: true, low: 0.01, high: 1000, level: 1, show: (value) => number(value) }),
+  activity: new LinePlot("activity", { low: 0, show: (value) => number(value) }),
   coherence: new LinePlot("coherence", { high: 1, show: (value) => number(value) }),
 };
 const COHERENCE = [["coherence", "coherence", 0], ["agreement", "agreement", 2], ["agreement_null", "agreement by chance", -1], ["correctness", "correctness", 1]];
+const ACTIVITY = [["h_change", "H", 0], ["l_change", "L", 1]];
 let frame = null, isRead = false, knownSleeps = -1, historyProblem = "";
 
 function onFrame(next) {
@@ -37,12 +40,16 @@ function onFrame(next) {
   showWork(frame.work);
   showSources(frame.sources);
   showMemory(frame);
+  showMemories(frame.memories);
   showSleep(status, frame.sleep);
   showEffectors(status, frame.actions);
+  find("glance").classList.toggle("alone", !frame.puzzles.length && !frame.worlds.length);
   showHand(frame.puzzles, frame.worlds);
   plots.tick.options.level = budgetMillis(status);
   plots.tick.add(status.run_secs, { total: status.tick_ms, model: status.model_ms });
   plots.coherence.add(status.run_secs, frame.coherence);
+  plots.surprise.add(status.run_secs, frame.coherence);
+  plots.activity.add(status.run_secs, frame.activity);
   if (!isRead) readHistory();
   else if (frame.sleep.num !== knownSleeps) setTimeout(readHistory, SETTLED_SECS * 1000);
   isRead = true;
@@ -78,14 +85,17 @@ function showNotices(status) {
 async function readHistory() {
   if (document.hidden) return;
   try {
-    const names = ["total_ns", "model_ns", ...COHERENCE.map(([key]) => key)].join();
+    const names = ["total_ns", "model_ns", "surprise", ...[...COHERENCE, ...ACTIVITY].map(([key]) => key)].join();
     const [series, levels, nights] = await Promise.all([read(`/api/series?names=${names}&points=400`), read("/api/levels?points=300"), read("/api/nights")]);
     const millis = (values) => values.map((value) => (value === null ? null : value / 1e6));
     plots.tick.setData(series.times, [
       { key: "total", label: "whole tick", tone: 0, values: millis(series.series.total_ns) },
       { key: "model", label: "model", tone: 1, dashed: true, values: millis(series.series.model_ns) },
     ]);
-    plots.coherence.setData([...series.times], COHERENCE.map(([key, label, tone]) => ({ key, label, tone, dashed: tone < 0, values: series.series[key] })));
+    const lines = (columns) => columns.map(([key, label, tone]) => ({ key, label, tone, dashed: tone < 0, values: series.series[key] }));
+    plots.coherence.setData([...series.times], lines(COHERENCE));
+    plots.activity.setData([...series.times], lines(ACTIVITY));
+    plots.surprise.setData([...series.times], lines([["surprise", "surprise", 0]]));
     showCurve(levels);
     showNights(nights.nights);
     markNights(nights.nights.filter((night) => night.outcome !== "skipped").map((night) => ({ secs: secsOf(series, night.end_tick || night.tick), outcome: night.outcome })));

@@ -4,10 +4,18 @@ export const isNumber = (value) => typeof value === "number" && Number.isFinite(
 
 export function number(value, digits = 2) {
   if (!isNumber(value)) return DASH;
-  const size = Math.abs(value);
-  if (size >= 1000) return Math.round(value).toLocaleString("en");
-  const text = value.toFixed(size >= 100 ? 0 : size >= 10 ? Math.min(digits, 1) : digits);
+  const magnitude = Math.abs(value);
+  if (magnitude >= 1e6) return size(value);
+  if (magnitude >= 1000) return Math.round(value).toLocaleString("en");
+  const text = value.toFixed(magnitude >= 100 ? 0 : magnitude >= 10 ? Math.min(digits, 1) : digits);
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
+}
+// Of an axis: at most seven characters.
+export function size(value) {
+  const each = Math.abs(value);
+  if (each >= 1e12 || (each && each < 1e-3)) return (+value.toPrecision(2)).toExponential();
+  const [unit, letter] = each >= 1e9 ? [1e9, "G"] : each >= 1e6 ? [1e6, "M"] : each >= 1e4 ? [1e3, "k"] : [1, ""];
+  return `${+(value / unit).toPrecision(letter ? 3 : 4)}${letter}`;
 }
 export const count = (value) => (isNumber(value) ? value.toLocaleString("en") : DASH);
 export const percent = (value, digits = 0) => (isNumber(value) ? `${(100 * value).toFixed(digits)}%` : DASH);

@@ -14,7 +14,10 @@ export function forgetHand() {
 
 export function showHand(streams, worlds) {
   const stream = streams?.find((each) => each.current) ?? streams?.[0];
-  if (!stream && worlds?.length) return showWorlds(worlds);
+  if (!stream && worlds?.length) {
+    find("hand").replaceChildren(make("h3", { text: "In hand: an episode" }), ...episodes(worlds));
+    return;
+  }
   if (!stream?.current) return;
   const puzzle = stream.current, key = `${stream.stream}/${puzzle.number}`;
   if (key !== shownKey) { pinned = null; shownKey = key; }
@@ -30,7 +33,7 @@ export function showHand(streams, worlds) {
   input.parentElement.querySelector("output")?.remove();
   input.parentElement.append(output);
   if (stream.ended.length) parts.push(make("ul", { class: "chips", "aria-label": "The puzzles before" }, ...stream.ended.map((each) => make("li", { class: each.verdict, text: `${each.number} ${each.verdict || "no result yet"}` }))));
-  parts.push(levels(stream));
+  parts.push(levels(stream), ...episodes(worlds));
   replaceAround(host, parts);
 }
 
@@ -81,10 +84,24 @@ function boxes(puzzle, columns) {
   return found;
 }
 
-function showWorlds(worlds) {
-  const cells = worlds.flatMap((world) => [
-    make("span", { text: world.world }), make("span", { text: number(world.episode_return) }), make("span", { class: "soft", text: `median ${number(world.recent_return)}` }),
-  ]);
-  const note = make("p", { class: "note", text: "Return so far of the episode in hand, and of the last episodes." });
-  find("hand").replaceChildren(make("h3", { text: "In hand: an episode" }), note, make("div", { class: "levels" }, ...cells));
+// Each world: the return so far, and a picture of those of the last episodes.
+function episodes(worlds) {
+  if (!worlds?.length) return [];
+  const note = make("p", { class: "note", text: "A dot for the return of each of the last episodes, green where it reached its goal; the line is their median." });
+  return [note, ...worlds.flatMap((world) => [
+    make("div", { class: "levels" }, make("span", { text: world.world }), make("span", { text: number(world.episode_return) }), make("span", { class: "soft", text: `median ${number(world.recent_return)}, ${count(world.num_episodes)} episodes` })),
+    returnsOf(world),
+  ])];
+}
+
+const WIDE = 300, HIGH = 76, EDGE = 8;
+function returnsOf({ world, returns, successes, recent_return: median }) {
+  const low = Math.min(...returns), span = Math.max(...returns) - low || 1;
+  const x = (at) => EDGE + (at * (WIDE - 2 * EDGE)) / Math.max(1, returns.length - 1);
+  const y = (value) => HIGH - EDGE - ((value - low) * (HIGH - 2 * EDGE)) / span;
+  const picture = drawn("svg", { class: "returns", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `Returns of the last ${returns.length} episodes of ${world}` });
+  if (!returns.length) return make("p", { class: "empty", text: "No episode has ended yet." });
+  picture.append(drawn("line", { x1: 0, x2: WIDE, y1: y(median), y2: y(median) }));
+  returns.forEach((value, at) => picture.append(drawn("circle", { class: successes[at] === 1 ? "right" : "", cx: x(at), cy: y(value), r: 3.5 })));
+  return picture;
 }

@@ -1,5 +1,5 @@
 // The sections below the first: loop, senses, memory, nights, effectors, events.
-import { DASH, age, count, drawn, find, isNumber, make, number, percent, put, signed, signedPercent } from "./live_format.js";
+import { DASH, age, clock, count, drawn, find, isNumber, make, number, percent, put, signed, signedPercent } from "./live_format.js";
 
 function tiles(id, rows) {
   const host = find(id);
@@ -50,6 +50,17 @@ export function showMemory(frame) {
   ]);
   const starved = posture.starved.length ? ` Without a trusted source: ${posture.starved.join(", ")}.` : "";
   put(find("memory-note"), `Breadth of the senses ${number(posture.breadth)}, asymmetry ${number(posture.asymmetry)}.${starved}`);
+}
+
+// Each is fixed once it is stored: new ones come on top.
+export function showMemories(memories) {
+  const host = find("memories"), key = memories.map((each) => each.tick).join();
+  if (host.dataset.ticks === key) return;
+  host.dataset.ticks = key;
+  host.replaceChildren(...memories.map((each) => {
+    const figures = [["surprise", each.surprise], ["novelty", each.novelty]].filter(([, value]) => isNumber(value)).map(([name, value]) => `${name} ${number(value)}`);
+    return make("li", {}, make("span", { class: "at", text: clock(each.secs) }), make("b", { text: each.source || "no source" }), make("span", { class: "soft", text: [`salience ${number(each.salience)}`, ...figures].join(", ") }));
+  }));
 }
 
 const COLUMNS = [["weight", (source) => number(source.weight)], ["age", (source) => age(source.age_ms)], ["rate", (source) => (isNumber(source.rate_hz) ? `${source.rate_hz.toFixed(1)} Hz` : DASH)],
@@ -118,9 +129,19 @@ function interval(night, reach) {
   return make("div", { class: "interval" }, svg, make("span", { text }));
 }
 
+// By the last action of each: one that the policy, a quarantine or a dry run keeps from acting may not.
+function mayAct(status, actions) {
+  const kinds = { "may act": 0, held: 0, "in a dry run": 0, "not asked yet": 0 };
+  for (const name of status.effectors) {
+    const last = actions.find((action) => action.effector === name);
+    kinds[!last ? "not asked yet" : last.is_held || last.decision === "fault" ? "held" : last.is_dry ? "in a dry run" : "may act"] += 1;
+  }
+  return Object.entries(kinds).filter(([kind, num]) => num || kind === "may act").map(([kind, num]) => `${count(num)} ${kind}`).join(", ");
+}
+
 export function showEffectors(status, actions) {
-  const held = Object.entries(status.held), free = status.effectors.filter((name) => !(name in status.held));
-  const lead = !status.effectors.length ? "No effector is configured." : held.length ? `${held.length} of ${status.effectors.length} are held: ${held[0][1]}` : `${free.length} may act${status.num_effector_faults ? `, ${count(status.num_effector_faults)} faults` : ""}.`;
+  const held = Object.entries(status.held), faults = status.num_effector_faults ? `; ${count(status.num_effector_faults)} ${status.num_effector_faults === 1 ? "fault" : "faults"}` : "";
+  const lead = !status.effectors.length ? "No effector is configured." : held.length ? `${held.length} of ${status.effectors.length} are held: ${held[0][1]}` : `${mayAct(status, actions)}${faults}.`;
   put(find("effector-lead"), lead);
   find("effector-lead").classList.toggle("bad", held.length > 0);
   const rows = actions.map((action) => [action.effector, action.is_held ? "held" : action.is_dry ? "dry run" : action.decision, [action.reason, action.limited_by.length ? `limited by ${action.limited_by.join(", ")}` : ""].filter(Boolean).join("; ")]);
@@ -133,9 +154,10 @@ let newest = 0;
 // Another session counts its events from 1, and has figures of its own from its first tick on.
 export function forgetParts() {
   newest = 0;
-  for (const id of ["tiles-loop", "sources", "tiles-memory", "nights", "actions-list", "event-list"]) find(id).replaceChildren();
+  for (const id of ["tiles-loop", "sources", "tiles-memory", "nights", "actions-list", "event-list", "memories"]) find(id).replaceChildren();
   for (const id of ["work-note", "memory-note", "sleep-lead", "effector-lead"]) put(find(id), "");
   delete find("sources").dataset.names;
+  delete find("memories").dataset.ticks;
   find("work-note").hidden = document.querySelector("table.nights").hidden = true;
 }
 export function showEvents(events) {

@@ -1,5 +1,5 @@
 // Lines over time with the nights marked. Stored points, then those of the frames since.
-import { DASH, clock, find, isNumber, make } from "./live_format.js";
+import { DASH, clock, find, isNumber, make, size } from "./live_format.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const tone = (line) => css(line.tone < 0 ? "--soft" : `--tone-${line.tone % 8}`);
@@ -14,12 +14,19 @@ export function markNights(found) {
   for (const plot of all) plot.redraw();
 }
 
+function decades(u, axis, min, max) {
+  const found = [];
+  for (let power = Math.ceil(Math.log10(min) - 1e-9); power <= Math.log10(max) + 1e-9; power += 1) found.push(10 ** power);
+  return found;
+}
+
 export class LinePlot {
-  // lines: [{key, label, tone, dashed}], tone -1 for a muted one.  show: value -> text.
-  constructor(name, { low = null, high = null, level = null, show = (value) => value.toFixed(2) }) {
+  // lines: [{key, label, tone, dashed}], tone -1 for a muted one.  show: value -> text.  isLog: a logarithmic axis,
+  // for values above 0, between `low` and `high`.
+  constructor(name, { low = null, high = null, level = null, isLog = false, show = (value) => value.toFixed(2) }) {
     this.host = find(`plot-${name}`);
     this.legend = find(`legend-${name}`);
-    this.options = { low, high, level, show };
+    this.options = { low, high, level, isLog, show };
     this.lines = [];
     this.data = [[]];
     this.u = null;
@@ -28,7 +35,7 @@ export class LinePlot {
   setData(times, lines) {
     const isNew = lines.map((line) => line.key).join() !== this.lines.map((line) => line.key).join();
     this.lines = lines;
-    this.data = [times, ...lines.map((line) => line.values)];
+    this.data = [times, ...lines.map((line) => line.values.map((value) => this.drawable(value)))];
     if (isNew || !this.u) this.build();
     else this.u.setData(this.data);
     this.showValues();
@@ -36,10 +43,11 @@ export class LinePlot {
   add(time, values) {
     if (!this.u || document.hidden || !(time > (this.data[0].at(-1) ?? -1))) return;
     this.data[0].push(time);
-    this.lines.forEach((line, at) => this.data[at + 1].push(isNumber(values[line.key]) ? values[line.key] : null));
+    this.lines.forEach((line, at) => this.data[at + 1].push(this.drawable(values[line.key])));
     this.u.setData(this.data);
     this.showValues();
   }
+  drawable(value) { return isNumber(value) && (value > 0 || !this.options.isLog) ? value : null; }
   redraw() { if (this.u) this.u.redraw(false); }
   resize() { if (this.u && this.host.clientWidth) this.u.setSize({ width: this.host.clientWidth, height: this.host.clientHeight }); }
   build() {
@@ -51,10 +59,11 @@ export class LinePlot {
       this.host.append(make("p", { class: "empty", text: "No values yet." }));
       return;
     }
-    const { low, high } = this.options;
+    const { low, high, isLog } = this.options;
     // The level is part of the picture unless it would flatten the lines.
     const withLevel = (max) => (max !== null && this.options.level <= 8 * max ? Math.max(max, this.options.level) : max);
     const range = (u, min, most) => {
+      if (isLog) return uPlot.rangeLog(Math.max(Math.min(min ?? 1, 0.1), low), Math.min(Math.max(most ?? 1, 10), high), 10, true);
       const max = withLevel(most);
       return [low ?? min ?? 0, high ?? (max === null ? 1 : max + 0.08 * Math.max(1e-6, max - (low ?? min)))];
     };
@@ -62,10 +71,10 @@ export class LinePlot {
       width: this.host.clientWidth, height: this.host.clientHeight, legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       series: [{}, ...this.lines.map((line) => ({ stroke: () => tone(line), width: 1.6, dash: line.dashed ? [5, 4] : [], points: { show: false }, spanGaps: true }))],
-      scales: { x: { time: false, range: (u, min, max) => [min ?? 0, Math.max(max ?? 1, (min ?? 0) + 1)] }, y: { range } },
+      scales: { x: { time: false, range: (u, min, max) => [min ?? 0, Math.max(max ?? 1, (min ?? 0) + 1)] }, y: { range, distr: isLog ? 3 : 1 } },
       axes: [
         { stroke: () => css("--soft"), grid: { show: false }, ticks: { stroke: () => css("--line"), width: 1, size: 4 }, size: 26, gap: 3, font: FONT, space: 72, incrs: STEPS, values: (u, splits) => splits.map(clock) },
-        { stroke: () => css("--soft"), grid: { stroke: () => css("--grid"), width: 1 }, ticks: { show: false }, size: 44, gap: 6, font: FONT, space: 34, values: (u, splits) => splits.map((value) => String(+value.toPrecision(4))) },
+        { stroke: () => css("--soft"), grid: { stroke: () => css("--grid"), width: 1 }, ticks: { show: false }, size: 44, gap: 6, font: FONT, space: isLog ? 16 : 34, ...(isLog ? { splits: decades } : {}), values: (u, splits) => splits.map((value) => (value === null ? "" : size(value))) },
       ],
       hooks: { draw: [(u) => this.mark(u)], setCursor: [() => this.showValues()] },
     }, this.data, this.host);

@@ -140,6 +140,64 @@ def test_a_search_is_drawn_as_a_tree(chromium: Any, address: str) -> None:
     assert not chromium.complaints
 
 
+def test_a_phone_shows_the_way_to_the_answer_and_the_whole_search_on_request(
+    chromium: Any, address: str
+) -> None:
+    depth, num_wide = 8, 40
+    nodes: list[dict[str, Any]] = [{"id": 0, "parent": None, "depth": 0, "outcome": "read"}]
+    for level in range(1, depth + 1):
+        parent = 0 if level == 1 else (level - 2) * num_wide + 1
+        for at in range(num_wide):
+            outcome = "closed" if at else "solved" if level == depth else "read"
+            number = (level - 1) * num_wide + at + 1
+            node = {"id": number, "parent": parent, "depth": level, "cell": level - 1, "symbol": 2}
+            nodes.append({**node, "rank": -1.0, "outcome": outcome})
+    path = [0, *((level - 1) * num_wide + 1 for level in range(1, depth + 1))]
+    board = {
+        "kind": "sudoku",
+        "rows": 4,
+        "cols": 4,
+        "box": [2, 2],
+        "symbols": ["", "", *"1234"],
+        "unknown": 1,
+    }
+    tree = {"nodes": nodes, "num_nodes": len(nodes), "path": path}
+    steps = {"board": board, "puzzle": [1] * 16, "answer": None, "segments": [], "tree": tree}
+    chromium.set_width(390)
+    chromium.open(f"{address}/#token={TOKEN}")
+    chromium.until("document.getElementById('model').value === 'sudoku4'")
+    chromium.run(
+        "import('/static/tree.js').then(({drawTree}) => document.getElementById('tree').replaceChildren("
+        f"drawTree({json.dumps(steps)})))"
+    )
+    num_shown = "document.querySelectorAll('#tree [role=treeitem]').length"
+    in_view = (
+        "(() => { const place = document.querySelector('#tree .scroll').getBoundingClientRect();"
+        " return [...document.querySelectorAll('#tree [role=treeitem]')].every((each) => {"
+        " const box = each.getBoundingClientRect();"
+        " return box.left >= place.left && box.right <= place.right && box.bottom <= place.bottom; })"
+        " && place.height < 900; })()"
+    )
+    assert chromium.run(num_shown) == depth + 1
+    assert chromium.run(in_view)
+    assert chromium.run("document.querySelector('#tree .more').textContent") == f"+{num_wide - 1}"
+    chromium.run("document.querySelector('#tree button').click()")
+    assert chromium.run(num_shown) == len(nodes)
+    chromium.run("document.querySelector('#tree button').click()")
+    assert chromium.run(num_shown) == depth + 1
+    chromium.set_width(1280)
+    chromium.run("document.getElementById('tree').replaceChildren()")
+
+
+def test_what_a_server_has_none_of_is_not_offered(chromium: Any, address: str) -> None:
+    """No model of text and no data set: no tab and no link, which would lead nowhere."""
+    chromium.open(f"{address}/#token={TOKEN}")
+    chromium.until("document.getElementById('model').value === 'sudoku4'")
+    kinds = "[...document.querySelectorAll('#kinds button')].map((each) => each.textContent)"
+    assert chromium.run(kinds) == ["Sudoku", "ARC"]
+    assert chromium.run("document.querySelector('nav a[href=\"/data\"]').offsetWidth") == 0
+
+
 def test_an_answer_that_comes_late_is_not_shown_for_another_puzzle(chromium: Any, address: str) -> None:
     chromium.open(f"{address}/puzzles#token={TOKEN}")
     chromium.until("document.getElementById('model').value === 'sudoku4'")
