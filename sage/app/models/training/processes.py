@@ -103,4 +103,5 @@ def launch_name() -> str | None:
     run_id = os.environ.get("TORCHELASTIC_RUN_ID")
     if run_id is None or run_id != _NO_ID:
         return run_id
-    return f"{platform.node()}:{identity_of(os.getppid())}"
+    parent = os.getppid()
+    return f"{platform.node()}:{identity_of(parent) or parent}"
