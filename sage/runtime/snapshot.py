@@ -1,5 +1,5 @@
-"""Snapshots between runs: weights, predictor, leave-one-out Gaussian, trust, H-memory, and of each puzzle
-stream the solving weights and the trust in its teacher.
+"""Snapshots between runs: weights, the moments of practice, predictor, leave-one-out Gaussian, trust,
+H-memory, and of each puzzle stream the solving weights and the trust in its teacher.
 
 One folder for each set of sensors and each model, replaced as a whole (sage.durable); the one before it
 stays. Invariants: a snapshot is loaded completely or not at all, only onto the same sources and sizes;
@@ -251,6 +251,7 @@ def _parts(loop: Loop) -> dict[str, Learner]:
         "trust": loop.trust,
         "context_trust": loop.context_trust,
         "metabolism": loop.between_ticks.allowance,
+        "practice": loop.between_ticks.practice,
         **loop.memory_writer.learners,
     }
 

@@ -93,7 +93,9 @@ TAKES_MINUTES = "takes minutes, or what minutes of training wrote"
 NOT_RUN = {
     NEEDS_OTHERS: (
         "sage bridge list tcp/192.168.1.5:7447",
+        "sage bridge receive tcp/192.168.1.5:7447 --host porch --mailbox events",
         "sage bridge serve camera.yaml --host porch --listen tcp/192.168.1.5:7447",
+        "sage bridge serve --set sensors=[] --host porch --listen tcp/192.168.1.5:7447 --mailbox events",
         "sage daemon install my.yaml --user",
         "sage status",
         "sage stop",

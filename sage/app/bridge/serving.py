@@ -1,4 +1,5 @@
-"""`sage bridge serve`: read the sensors of a configuration and send every reading to other hosts.
+"""`sage bridge serve`: read the sensors of a configuration and send every reading to other hosts; also the
+records of shared mailboxes.
 
 Invariant: the sensors' drivers are those of a run, so a device that fails is in quarantine and comes back; a
 receiver that is slow or gone delays none of them.
@@ -17,6 +18,7 @@ from sage.app.session.build import RING_CAPACITY, build_drivers
 from sage.app.session.making import SensorWorld
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import RealClock
+from sage.mailbox.errors import MailboxError
 from sage.mailbox.hub import Hub
 from sage.sensors.contract import SensorContext, SensorError
 from sage.sensors.driver.sensor_driver import SensorDriver
@@ -30,12 +32,15 @@ MAX_POLL_SECS = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeOptions:
-    """host: this host's name in keys.  listen: zenoh endpoints.  zenoh_config: a JSON5 file of zenoh."""
+    """host: this host's name in keys.  listen: zenoh endpoints.  zenoh_config: a JSON5 file of zenoh.
+    mailboxes: names of shared peripheral mailboxes.
+    """
 
     host: str
     listen: tuple[str, ...]
     zenoh_config: Path | None = None
     max_picture_bytes: int = MAX_PICTURE_BYTES
+    mailboxes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +54,21 @@ class SourceTotals:
     status: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailboxTotals:
+    """What was sent of one mailbox. is_closed: by the process that made it."""
+
+    name: str
+    num_sent: int
+    num_bytes: int
+    is_closed: bool
+
+
 class Bridge:
-    """The sensors of a configuration and their senders. `run` sends until `stop` or the time limit."""
+    """The sensors of a configuration and their senders. `run` sends until `stop` or the time limit.
+
+    mailbox_totals: after `run`.
+    """
 
     def __init__(self, config: SageConfig, options: BridgeOptions) -> None:
         clock = RealClock()
@@ -63,7 +81,8 @@ class Bridge:
         self._drivers, self.missing = build_drivers(
             config.enabled_sensors, world, self._hub, records, is_manual=False
         )
-        if not self._drivers:
+        self.mailbox_totals: tuple[MailboxTotals, ...] = ()
+        if not (self._drivers or options.mailboxes):
             raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
         try:
             self._sender = HostSender(
@@ -73,10 +92,12 @@ class Bridge:
                 listen=options.listen,
                 settings=options.zenoh_config,
                 max_picture_bytes=options.max_picture_bytes,
+                mailboxes=options.mailboxes,
             )
-        except SensorError as error:
+        except (SensorError, MailboxError) as error:
             self._hub.close()
-            raise UserError(f"--listen {error}") from None
+            option = "--mailbox" if isinstance(error, MailboxError) else "--listen"
+            raise UserError(f"{option} {error}") from None
         world.begin(clock.now_ns())
 
     def run(self, seconds: float | None = None) -> tuple[SourceTotals, ...]:
@@ -84,7 +105,7 @@ class Bridge:
         for driver in self._drivers:
             driver.renew()
             driver.start()
-        period_secs = min(MAX_POLL_SECS, *(driver.spec.period_ns / 2e9 for driver in self._drivers))
+        period_secs = min([MAX_POLL_SECS, *(driver.spec.period_ns / 2e9 for driver in self._drivers)])
         deadline_ns = None if seconds is None else self._clock.now_ns() + round(seconds * 1e9)
         try:
             while not self._stopped.wait(period_secs):
@@ -94,8 +115,15 @@ class Bridge:
                 for driver in self._drivers:
                     driver.poll(now_ns)
                     self._send(driver)
+                self._sender.forward()
         finally:
             totals = self._totals()
+            self.mailbox_totals = tuple(
+                MailboxTotals(
+                    name=name, num_sent=each.num_sent, num_bytes=each.num_bytes, is_closed=each.is_closed
+                )
+                for name, each in self._sender.mailboxes.items()
+            )
             self._close()
         return totals
 

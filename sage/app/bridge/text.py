@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import yaml
 
-from sage.app.bridge.serving import SourceTotals
+from sage.app.bridge.receiving import MirrorTotals
+from sage.app.bridge.serving import MailboxTotals, SourceTotals
 from sage.sensors.remote.wire import described
 
 
@@ -38,10 +40,21 @@ def entries(found: Mapping[tuple[str, str], bytes], endpoint: str) -> str:
     return text
 
 
-def totals_text(totals: Sequence[SourceTotals]) -> str:
-    """One line a source."""
-    return "\n".join(
+def totals_text(totals: Sequence[SourceTotals], mailboxes: Sequence[MailboxTotals] = ()) -> str:
+    """One line a source, and one a mailbox."""
+    lines = [
         f"{each.name}: {each.num_sent:,} readings, {each.num_bytes:,} bytes sent, {each.num_faults} faults,"
         f" {each.status}"
         for each in totals
-    )
+    ]
+    for box in mailboxes:
+        ended = ", closed by its process" if box.is_closed else ""
+        lines.append(f"mailbox {box.name}: {box.num_sent:,} records, {box.num_bytes:,} bytes sent{ended}")
+    return "\n".join(lines)
+
+
+def mirror_text(totals: MirrorTotals) -> str:
+    """One line."""
+    age = "" if math.isnan(totals.age_p95_ns) else f", age p95 {totals.age_p95_ns / 1e6:.1f} ms"
+    faults = f", {totals.num_faults} unreadable messages ({totals.problem})" if totals.num_faults else ""
+    return f"mailbox {totals.name}: {totals.num_received:,} records, {totals.num_lost:,} lost{age}{faults}"

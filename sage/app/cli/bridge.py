@@ -1,4 +1,4 @@
-"""`sage bridge`: the sources of one host on another."""
+"""`sage bridge`: the sources and mailboxes of one host on another."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def serve(
     max_picture_bytes: Annotated[
         int, typer.Option("--max-picture-bytes", min=1024, help="Of a picture, as JPEG.")
     ] = 12_000,
+    mailbox: Annotated[
+        list[str] | None,
+        typer.Option("--mailbox", metavar="NAME", help="Also send a ring of `sage mailbox ls`. Repeatable."),
+    ] = None,
     zenoh_config: ZenohOption = None,
     overrides: SetOption = None,
 ) -> None:
@@ -46,13 +50,42 @@ def serve(
     name = host or platform.node().partition(".")[0] or "host"
     endpoints = tuple(listen or ("tcp/127.0.0.1:7447",))
     options = BridgeOptions(
-        host=name, listen=endpoints, zenoh_config=zenoh_config, max_picture_bytes=max_picture_bytes
+        host=name,
+        listen=endpoints,
+        zenoh_config=zenoh_config,
+        max_picture_bytes=max_picture_bytes,
+        mailboxes=tuple(dict.fromkeys(mailbox or ())),
     )
     bridge = Bridge(loaded, options)
     typer.echo(f"Host {name} sends at {', '.join(endpoints)}; sage bridge list ENDPOINT prints its sources.")
     with stopped_by_signals(lambda _: bridge.stop()):
         totals = bridge.run(seconds)
-    typer.echo(totals_text(totals))
+    typer.echo(totals_text(totals, bridge.mailbox_totals))
+
+
+@app.command("receive")
+def receive(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="For example tcp/192.168.1.5:7447.")],
+    host: Annotated[str, typer.Option("--host", help="Name of the other host.")],
+    mailbox: Annotated[str, typer.Option("--mailbox", metavar="NAME", help="The mailbox there.")],
+    local_name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="The mailbox here. Default: the same name.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after this time.")] = None,
+    zenoh_config: ZenohOption = None,
+) -> None:
+    """Make a mailbox on this host with the records of one that another host sends."""
+    from sage.app.bridge.receiving import MailboxReceiver
+    from sage.app.bridge.text import mirror_text
+    from sage.app.terminal.logs import log_to_stderr
+    from sage.app.terminal.stopping import stopped_by_signals
+
+    log_to_stderr()
+    receiver = MailboxReceiver(endpoint, host, mailbox, local_name=local_name, zenoh_config=zenoh_config)
+    typer.echo(f"Mailbox {receiver.name} has the records of {mailbox} of host {host}.")
+    with stopped_by_signals(lambda _: receiver.stop()):
+        totals = receiver.run(seconds)
+    typer.echo(mirror_text(totals))
 
 
 @app.command("list")

@@ -94,8 +94,10 @@ class BodyDreamer:
     def prepare(self, directory: Path, seed: int) -> None:
         assert self._loop is not None
         directory.mkdir(parents=True, exist_ok=True)
-        snapshot = dataclasses.replace(capture_snapshot(self._loop), solving={})
-        write_snapshot(directory / MIND_NAME, snapshot)
+        snapshot = capture_snapshot(self._loop)
+        # the moments are of practice on the real body
+        arrays = {name: each for name, each in snapshot.arrays.items() if not name.startswith("practice.")}
+        write_snapshot(directory / MIND_NAME, dataclasses.replace(snapshot, arrays=arrays, solving={}))
         config = self._config.model_dump(mode="json")
         plan = {"config": config, "base_dir": str(self._base_dir), "seed": seed}
         write_file(directory / PLAN_NAME, checked_json(plan))

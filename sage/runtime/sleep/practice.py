@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from sage.runtime.sleep.levels import trained_weights
 
 MAX_GRAD_NORM = 1.0
 NUM_COSTS = 64
+#: Of the optimizer, for each weight.
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 PATIENCE = 8  # slices deferred in a row before the batch size is halved
 
 
@@ -71,6 +74,33 @@ class Practice:
             betas=(0.9, 0.95),
             weight_decay=self._config.weight_decay,
         )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The optimizer's moments, by weight."""
+        return {
+            f"{name}.{key}": self._optimizer.state[weight][key].cpu().numpy()
+            for name, weight in self._trained().items()
+            if weight in self._optimizer.state
+            for key in MOMENTS
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """The moments of weights that a snapshot does not have, as of an earlier version, begin anew."""
+        self.restart()
+        for name, weight in self._trained().items():
+            found = {key: state.get(f"{name}.{key}") for key in MOMENTS}
+            arrays = {key: array for key, array in found.items() if array is not None}
+            if len(arrays) < len(MOMENTS) or arrays["exp_avg"].shape != weight.shape:
+                continue
+            self._optimizer.state[weight] = {
+                key: torch.tensor(array, device="cpu" if key == "step" else weight.device)
+                for key, array in arrays.items()
+            }
+
+    def _trained(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that practice changes, by name."""
+        trained = set(self._parameters)
+        return {name: weight for name, weight in self._model.named_parameters() if weight in trained}
 
     def work(self, tick: int, deadline_ns: int, max_steps: int, num_ticks: int = 1) -> None:
         """Run the slices that fit before `deadline_ns`, up to `max_steps` steps.

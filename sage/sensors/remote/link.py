@@ -94,7 +94,7 @@ class RemoteHost:
 
     def description(self, source: str) -> bytes:
         """Of a source. SensorUnavailable where the host has none of that name."""
-        found = self._ask(key_of(self.name, source, "spec"))
+        found = self.ask(key_of(self.name, source, "spec"))
         if found is None:
             raise SensorUnavailable(
                 f"host {self.name} has no source {source}: `sage bridge list` prints what it has"
@@ -138,13 +138,14 @@ class RemoteHost:
     def _trip(self) -> None:
         """One round trip; without an answer, none is noted."""
         sent_ns = self._clock.now_ns()
-        answer = self._ask(key_of(self.name, "clock"))
+        answer = self.ask(key_of(self.name, "clock"))
         received_ns = self._clock.now_ns()
         if answer is not None and len(answer) == 8:
             with self._lock:
                 self._offset.note(sent_ns, int.from_bytes(answer, "little", signed=True), received_ns)
 
-    def _ask(self, key: str) -> bytes | None:
+    def ask(self, key: str) -> bytes | None:
+        """The answer of the other host, None without one. SensorError where the link fails."""
         zenoh: Any = import_module("zenoh")
         try:
             for reply in self.session.get(key, timeout=QUERY_SECS):

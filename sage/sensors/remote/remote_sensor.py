@@ -143,11 +143,12 @@ class RemoteSensor:
         except DataError as error:
             raise SensorError(f"{self._spec.name}: {error}") from None
         assert self._host is not None
-        if header.started_ns != self._started_ns:  # the sender began again, and counts from 0
+        # What was sent before the first reading is not lost. A sender that began again counts from 0.
+        if header.started_ns != self._started_ns:
             if self._started_ns is not None:
                 self._host.value.sync_soon()
             self._started_ns = header.started_ns
-            self._base = self._sequence + 1 - header.sequence if self._sequence >= 0 else 0
+            self._base = self._sequence + 1 - header.sequence
         captured_ns = min(self._host.value.local_ns(header.captured_ns), message.received_ns)
         # A better estimate of the offset may move times back by less than its error.
         self._captured_ns = max(captured_ns, self._captured_ns + 1)

@@ -14,6 +14,7 @@ import numpy as np
 from sage.mailbox.clock import Clock
 from sage.sensors.contract import SensorSpec
 from sage.sensors.remote.link import open_session
+from sage.sensors.remote.mirror import MailboxSender
 from sage.sensors.remote.pictures import JpegEncoder
 from sage.sensors.remote.wire import Encoding, Header, describe, key_of
 
@@ -79,7 +80,7 @@ class SourceSender:
 
 
 class HostSender:
-    """The session of a host that sends, its clock, and its sources."""
+    """The session of a host that sends, its clock, its sources, and its mailboxes."""
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class HostSender:
         listen: Sequence[str],
         settings: Path | None = None,
         max_picture_bytes: int = MAX_PICTURE_BYTES,
+        mailboxes: Sequence[str] = (),
     ) -> None:
         self._session = open_session(listen=listen, settings=settings)
         started_ns = clock.now_ns()
@@ -103,9 +105,21 @@ class HostSender:
             )
             for spec in specs
         }
+        try:
+            self.mailboxes = {name: MailboxSender(self._session, host, name, clock) for name in mailboxes}
+        except BaseException:
+            self._session.close()
+            raise
+
+    def forward(self) -> None:
+        """Send the new records of all mailboxes; returns at once."""
+        for mailbox in self.mailboxes.values():
+            mailbox.forward()
 
     def close(self) -> None:
         for source in self.sources.values():
             source.close()
+        for mailbox in self.mailboxes.values():
+            mailbox.close()
         self._clock.undeclare()
         self._session.close()

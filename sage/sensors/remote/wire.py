@@ -68,7 +68,7 @@ class Header:
     @classmethod
     def unpacked(cls, data: bytes) -> Header:
         """The inverse of `packed`. DataError for anything else."""
-        fields = _unpacked(data)
+        fields = unpacked(data)
         kinds = (int, int, int, str, float, float, float)
         if (
             not isinstance(fields, list)
@@ -111,7 +111,7 @@ def describe(spec: SensorSpec, encoding: Encoding) -> bytes:
 
 def described(data: bytes, name: str) -> SensorSpec:
     """The spec of a source from its description, under that name. DataError for anything else."""
-    plain = _unpacked(data)
+    plain = unpacked(data)
     try:
         quantity, unit = plain["observes"]
         return SensorSpec(
@@ -134,7 +134,8 @@ def read_raw(payload: bytes, out: np.ndarray) -> None:
     out[...] = np.frombuffer(payload, out.dtype).reshape(out.shape)
 
 
-def _unpacked(data: bytes) -> Any:
+def unpacked(data: bytes) -> Any:
+    """A message's plain value. DataError for one that is too long, or no msgpack."""
     if len(data) > MAX_META_BYTES:
         raise DataError(f"message has {len(data)} bytes: at most {MAX_META_BYTES} are accepted")
     try:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import socket
 import threading
+import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from sage.app.bridge.receiving import MailboxReceiver
 from sage.app.bridge.serving import Bridge, BridgeOptions
+from sage.app.bridge.text import mirror_text, totals_text
 from sage.app.cli.main import invoke
 from sage.app.config.sage_config import load_config
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import RealClock
+from sage.mailbox.shared import SharedPeripheral
 
 pytest.importorskip("zenoh")
 
@@ -75,3 +82,40 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert problem in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_mailbox_alone_is_mirrored(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"events-{uuid.uuid4().hex[:8]}"
+    config = load_config("default", ["sensors=[]"])
+    options = BridgeOptions(host="desk", listen=(endpoint,), mailboxes=(name,))
+    with pytest.raises(UserError, match=f"--mailbox {name}"):
+        Bridge(config, options)
+    ring = SharedPeripheral.create(name, clock=RealClock())
+    bridge = Bridge(config, options)
+    thread = threading.Thread(target=lambda: bridge.run(120.0))
+    thread.start()
+    receive = ["bridge", "receive", endpoint, "--host", "desk", "--mailbox"]
+    try:
+        receiver = MailboxReceiver(endpoint, "desk", name, local_name=f"{name}-here")
+        reader = SharedPeripheral.attach(receiver.name, clock=RealClock()).subscribe()
+        for _ in range(400):
+            ring.push_many(np.zeros(3, ring.dtype))
+            if len(reader.pop_many(8, timeout_secs=0.05)):
+                break
+        receiver.stop()
+        totals = receiver.run()
+        assert totals.num_received > 0
+        counts = f"{totals.num_received:,} records, {totals.num_lost:,} lost"
+        assert f"mailbox {name}-here: {counts}, age p95" in mirror_text(totals)
+        assert invoke([*receive, name, "--as", f"{name}-here", "--seconds", "0"]) == 0
+        assert f"mailbox {name}-here: 0 records, 0 lost" in capsys.readouterr().out
+        assert invoke([*receive, "other"]) == 2
+        assert "host desk sends no mailbox other" in capsys.readouterr().err
+    finally:
+        bridge.stop()
+        thread.join(30)
+        ring.close()
+        ring.unlink()
+    (sent,) = bridge.mailbox_totals
+    assert sent.num_sent >= totals.num_received
+    assert f"mailbox {name}: {sent.num_sent:,} records" in totals_text((), bridge.mailbox_totals)

@@ -53,6 +53,7 @@ def test_every_command_that_prints_a_result_has_json() -> None:
         "serve",
         "top",
         "bridge serve",
+        "bridge receive",
         "daemon install",
         "daemon unit",
         "inject",

@@ -124,3 +124,23 @@ def test_two_processes_learn_as_one_with_their_whole_batch(straight: Path, tmp_p
     # Rows under way are kept in one order, however many processes hold them.
     one, other = read_checkpoint(resolve_checkpoint(tmp_path)), read_checkpoint(resolve_checkpoint(straight))
     assert torch.equal(one.rows["inputs"], other.rows["inputs"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "later"), [(2, 1), (1, 2)])
+def test_a_killed_run_continues_with_another_number_of_processes(
+    straight: Path, tmp_path: Path, count: int, later: int
+) -> None:
+    first, *others = [_start(tmp_path, deadly_step=7, rank=rank, count=count) for rank in range(count)]
+    assert _end(first) == -signal.SIGKILL
+    for other in others:
+        assert "peer" in other.communicate(timeout=120)[1]
+    assert resolve_checkpoint(tmp_path).name == "step-00000006"
+    (tmp_path / "meeting").unlink(missing_ok=True)
+    processes = [_start(tmp_path, rank=rank, count=later) for rank in range(later)]
+    assert [_end(process) for process in processes] == [0] * later
+    mine, theirs = _weights(tmp_path), _weights(straight)
+    for name in theirs:
+        torch.testing.assert_close(mine[name], theirs[name], rtol=1e-3, atol=1e-4)
+    one, other = read_checkpoint(resolve_checkpoint(tmp_path)), read_checkpoint(resolve_checkpoint(straight))
+    assert torch.equal(one.rows["inputs"], other.rows["inputs"])

@@ -184,6 +184,29 @@ def test_new_weights_drop_the_current_lesson(practice: Practice, clock: CostlyCl
     assert not practice._optimizer.state_dict()["state"]
 
 
+def test_moments_continue_in_another_run(practice: Practice, model, ring: Ring, clock: CostlyClock):
+    practice.work(4, 1 << 60, 2)
+    state = {name: array.copy() for name, array in practice.state().items()}
+    other = Practice(model, ring, PracticeConfig(), num_segments=1, seed=0, clock=clock)
+    other.load_state(state)
+    assert other.state().keys() == state.keys() != set()
+    for name, array in other.state().items():
+        assert (array == state[name]).all(), name
+    other.work(practice._config.every_ticks, 1 << 60, 1)
+    assert other.num_steps == 1
+    assert {float(array) for name, array in other.state().items() if name.endswith(".step")} == {3.0}
+
+
+def test_moments_of_an_earlier_version_or_of_other_weights_begin_anew(practice: Practice):
+    practice.work(4, 1 << 60, 1)
+    state = practice.state()
+    practice.load_state({name: array[..., :1] for name, array in state.items() if array.ndim > 1})
+    assert practice.state() == {}
+    practice.work(8, 1 << 60, 1)
+    practice.load_state({})
+    assert practice.state() == {}
+
+
 def test_a_cost_fits_by_its_99th_percentile():
     cost = Cost()
     assert cost.fits(0)

@@ -18,6 +18,11 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 RELAY = Path(__file__).with_name("relay.py")
 MAX_AGE_P95_MS = 250.0
+#: Readings taken, of those that were sent. On UDP the relay loses a picture with one of its datagrams; on TCP
+#: those that wait behind a lost packet arrive together, and only the newest of them is taken.
+MIN_SHARES = {"tcp": 0.8, "udp": 0.9}
+#: Ticks at the sender's rate with a new reading: now and then none arrives between two ticks, and then two.
+MIN_TICKS = 0.7
 #: Reads for 40 s; prints ages in ms before the cut and after it, by seconds since the start.
 READER = """
 import json, sys, time
@@ -107,8 +112,9 @@ def test_a_camera_on_another_host(protocol: str, hosts: tuple[str, str, str], tm
         found = json.loads(output)
         before = sorted(age for secs, age, _ in found if secs < 13)
         after = sorted(age for secs, age, _ in found if secs > 32)
-        assert len(before) > 13 * 30 * 0.5
-        assert len(after) > 8 * 30 * 0.5
+        for first, last in ((0, 13), (32, 60)):
+            numbers = [number for secs, _, number in found if first <= secs < last]
+            assert len(numbers) >= MIN_SHARES[protocol] * (numbers[-1] - numbers[0] + 1)
         for ages in (before, after):
             assert ages[int(0.95 * len(ages))] <= MAX_AGE_P95_MS
         sequences = [sequence for _, _, sequence in found]
@@ -116,13 +122,16 @@ def test_a_camera_on_another_host(protocol: str, hosts: tuple[str, str, str], tm
 
         remote = tmp_path / "loop.yaml"
         remote.write_text(
-            "name: loop\nsensors:\n  - {kind: clock, name: clock}\n  - {kind: remote, name: front, host: cam,"
+            "name: loop\ntick: {rate_hz: 30, rest_rate_hz: 30, dream_rate_hz: 30}\n"
+            "sensors:\n  - {kind: clock, name: clock}\n  - {kind: remote, name: front, host: cam,"
             f" endpoint: {protocol}/10.77.2.1:7447, shape: [120, 160, 3], dtype: uint8, rate_hz: 30,"
             " quantity: light, unit: 'sRGB 0..255'}\n"
         )
         command = ["ip", "netns", "exec", loop, sys.executable, "-m", "sage", "run", str(remote)]
         limits = ["--seconds", "10", "--no-live", "--json", "--state-dir", str(tmp_path / "state")]
         done = subprocess.run([*command, *limits], capture_output=True, text=True, timeout=120, check=True)
-        (source,) = [each for each in json.loads(done.stdout)["sources"] if each["name"] == "front"]
+        summary = json.loads(done.stdout)
+        (source,) = [each for each in summary["sources"] if each["name"] == "front"]
         assert source["status"] == "running"
-        assert source["num_readings"] > 50
+        assert source["num_readings"] >= MIN_TICKS * summary["num_ticks"]
+        assert source["num_dropped"] < summary["num_ticks"]  # none of before the loop began

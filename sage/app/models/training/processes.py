@@ -6,14 +6,27 @@ Invariant: one process sets up nothing of torch.distributed; several leave it as
 from __future__ import annotations
 
 import os
+import platform
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from sage.app.terminal.errors import UserError
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
+from sage.mailbox.shared.memory.identity import identity_of
+
+#: The id of a torchrun without --rdzv-id.
+_NO_ID = "none"
+#: Between two looks for the other processes.
+_POLL_SECS = 0.02
+#: Rank 0 waits no longer for them: torch's own limit.
+_MAX_WAIT_SECS = 300.0
 
 
 def chosen_device(name: str) -> torch.device:
@@ -40,8 +53,55 @@ def joined_ranks(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    store, rank, count = next(rendezvous("env://"))
+    store = fresh_store(store, rank, count)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
         yield Ranks.current(), device
     finally:
         dist.destroy_process_group()
+
+
+def fresh_store(store: Store, rank: int, count: int) -> Store:
+    """The store without the addresses of processes that have ended: torchrun keeps one over its restarts, and
+    gloo would connect to them. All ranks call it together.
+
+    Rank 0 names the start. A word of an earlier start is never taken for one of this start: rank 0 answers
+    under a random word of each rank, and ends when each has confirmed the new name.
+    """
+    store = PrefixStore("sage", store)
+    if rank > 0:
+        word = uuid.uuid4().hex
+        store.set(f"word/{rank}", word)
+        name = store.get(f"name/{word}").decode()  # waits for it
+        store.set(f"{name}/{rank}", "joined")
+        return PrefixStore(name, store)
+    name = uuid.uuid4().hex
+    missing = set(range(1, count))
+    deadline = time.monotonic() + _MAX_WAIT_SECS
+    while missing:
+        for each in missing:
+            if store.check([f"word/{each}"]):
+                store.set(f"name/{store.get(f'word/{each}').decode()}", name)
+        missing = {each for each in missing if not store.check([f"{name}/{each}"])}
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"torchrun: processes {sorted(missing)} of {count}: no answer for {_MAX_WAIT_SECS:g} s: see"
+                " their lines, and start again"
+            )
+        time.sleep(_POLL_SECS)
+    return PrefixStore(name, store)
+
+
+def launch_name() -> str | None:
+    """Of the torchrun that started this process: the same when it starts its processes again. None without
+    torchrun.
+
+    It is the id of --rdzv-id, which machines share; without one, of this machine's torchrun process.
+    """
+    run_id = os.environ.get("TORCHELASTIC_RUN_ID")
+    if run_id is None or run_id != _NO_ID:
+        return run_id
+    parent = os.getppid()
+    return f"{platform.node()}:{identity_of(parent) or parent}"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from safetensors import SafetensorError
 
 from sage.app.config.file_lock import exclusive
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _PROBE_BYTES = 1 << 16
 #: A file in the run's folder, locked by the process that trains there.
 LOCK_NAME = "lock"
+log = structlog.get_logger("sage.app")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ def train(request: TrainRequest) -> Trained:
     from sage.hrm_core.training.errors import TrainingDiverged
 
     with joined_ranks(request.device) as (ranks, device), one_line(request.recipe.name):
+        request = _continued(request, ranks)
         folder = _folder(request, ranks)
         is_quiet = ranks.index > 0 or not request.shows_progress
         with show_waiting("preparing data and model", is_quiet=is_quiet):
@@ -151,6 +154,7 @@ def _search(
 
 def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: Ranks) -> TrainResult:
     """Check everything, then write the run's files and train."""
+    from sage.app.models.training.processes import launch_name
     from sage.app.models.training.progress import ProgressBar
     from sage.app.trackers.opening import open_trackers
     from sage.hrm_core.training.callbacks import Callback
@@ -169,6 +173,7 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
             about = {
                 "recipe": dataclasses.asdict(request.recipe),
                 "num_processes": ranks.count,
+                "launch": launch_name(),
                 "from": request.start,
                 "from_search": _plain_search(request),
                 "files": _plain_files(request),
@@ -237,6 +242,37 @@ def _check_same_rows(request: TrainRequest, folder: Path) -> None:
         _check_same_files(request, folder, files)
 
 
+def _continued(request: TrainRequest, ranks: Ranks) -> TrainRequest:
+    """With `resume`, where the torchrun that began the run of the folder starts its processes again: one of
+    them, or a machine, has failed.
+    """
+    from sage.app.models.training.processes import launch_name
+
+    out, launch = request.out, launch_name()
+    if out is None or launch is None or request.resume:
+        return request
+    if not ranks.any(_has_run(out) and _launch_of(out) == launch):
+        return request
+    if ranks.index == 0:
+        log.warning("torchrun started the run again: it continues from its last checkpoint", folder=str(out))
+    return dataclasses.replace(request, resume=True)
+
+
+def _launch_of(folder: Path) -> str | None:
+    """Of the torchrun that began or resumed the run in `folder`; None without one, or of an earlier
+    version.
+    """
+    try:
+        name = json.loads((folder / "run.json").read_text()).get("launch")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _has_run(folder: Path) -> bool:
+    return (folder / "checkpoints" / "last").is_file()
+
+
 def _folder(request: TrainRequest, ranks: Ranks) -> Path:
     """The run's folder. UserError where it holds a run that is not to be resumed, or cannot be written."""
     from sage.app.config.state_dir import default_state_dir
@@ -249,7 +285,7 @@ def _folder(request: TrainRequest, ranks: Ranks) -> Path:
             raise UserError("--out: missing: several processes need one folder for the run: give --out DIR")
         root = request.state_dir or default_state_dir()
         return root / "training" / make_run_id(request.recipe.name)
-    has_run = (request.out / "checkpoints" / "last").is_file()
+    has_run = _has_run(request.out)
     if request.resume and not has_run:
         raise UserError(f"--resume: {request.out} contains no checkpoint: omit --resume to start a run there")
     if has_run and not request.resume:

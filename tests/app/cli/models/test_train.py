@@ -140,6 +140,21 @@ def test_a_folder_with_a_run_is_not_written_over(
     assert "contains a run: continue it with --resume" in capsys.readouterr().err
 
 
+def test_a_run_that_its_torchrun_starts_again_continues(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = ["train", "patterns", *TINY, "--out", str(tmp_path / "run")]
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")
+    assert invoke(train) == 0
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-8")
+    assert invoke(train) == 2
+    assert "contains a run: continue it with --resume" in capsys.readouterr().err
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")
+    assert invoke([*train, "--set", "train.steps=5"]) == 0
+    assert "continues from its last checkpoint" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "model-last" / "task.json").read_text())["trained"]["steps"] == 5
+
+
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -330,24 +330,52 @@ def test_a_night_begins_without_the_report_and_the_candidate_of_the_last_one(
     assert not (folder / CANDIDATE).exists()
 
 
+#: `sage`, in which the second process kills itself in the middle of its first night, once.
+_DEADLY = """
+import os, signal
+from sage.app.cli.main import main
+from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
+
+advance, calls = PuzzleTrainer.advance_night, []
+
+def deadly(self):
+    calls.append(None)
+    if len(calls) == 3 and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return advance(self)
+
+PuzzleTrainer.advance_night = deadly
+main()
+"""
+
+
+def _left_by_a_run(folder: Path) -> Path:
+    """The folder, whose run is over."""
+    identity = "from sage.mailbox.shared.memory.identity import my_identity; print(my_identity())"
+    ended = subprocess.run([sys.executable, "-c", identity], capture_output=True, text=True, check=True)
+    plain = read_json(folder / JOB, plain_keys=KEYS)
+    (folder / JOB).write_text(json.dumps(plain | {"parent": json.loads(ended.stdout)}))
+    return folder
+
+
+def _launched(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count('"outcome"') == 1  # of the first process alone
+    return done
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_processes_come_to_the_verdict_of_one(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:
-    settings = {"night_steps": 40, "num_asked": 64, "min_examined": 64}
-    folders = [_folder(tasks, feed, tmp_path / name, **settings) for name in ("one", "two")]
-    identity = "from sage.mailbox.shared.memory.identity import my_identity; print(my_identity())"
-    ended = subprocess.run([sys.executable, "-c", identity], capture_output=True, text=True, check=True)
-    for folder in folders:  # the run that left them is over
-        plain = read_json(folder / JOB, plain_keys=KEYS)
-        (folder / JOB).write_text(json.dumps(plain | {"parent": json.loads(ended.stdout)}))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    settings: dict[str, Any] = {"night_steps": 40, "num_asked": 64, "min_examined": 64}
+    folders = [_left_by_a_run(_folder(tasks, feed, tmp_path / name, **settings)) for name in ("one", "two")]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     reports = []
     for folder, launcher in zip(folders, ([], torchrun)):
-        command = [sys.executable, *launcher, "-m", "sage", "sleep", str(folder), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count('"outcome"') == 1  # of the first process alone
+        _launched([*launcher, "-m", "sage", "sleep", str(folder), "--json"])
         reports.append(json.loads((folder / REPORT).read_text()))
     one, two = reports
     assert one["outcome"] == two["outcome"] == "accepted"
@@ -355,3 +383,17 @@ def test_two_processes_come_to_the_verdict_of_one(tasks: list[Task], feed: Feed,
     assert one["num_examined"] == two["num_examined"]
     assert two["loss_after"] == pytest.approx(one["loss_after"], abs=0.2)
     assert (folders[1] / CANDIDATE).is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_night_whose_process_was_killed_begins_again(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:
+    folder = _left_by_a_run(_folder(tasks, feed, tmp_path / "trainer", night_steps=4))
+    (tmp_path / "deadly.py").write_text(_DEADLY)
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    done = _launched([*torchrun, str(tmp_path / "deadly.py"), "sleep", str(folder)])
+    assert "exitcode: -9" in done.stderr
+    report = json.loads((folder / REPORT).read_text())
+    assert report["num_steps"] == 4
+    assert report["outcome"] != "failed"
+    assert (folder / CANDIDATE).is_dir() == (report["outcome"] == "accepted")
