@@ -94,7 +94,7 @@ class Table:
         windows = self.state.arrays.get("window.values")
         if windows is None or "is_new" not in self.state.arrays:
             return self
-        has_window = (windows.reshape(len(windows), -1) != 0).any(axis=1)
+        has_window = windows.any(axis=tuple(range(1, windows.ndim)))
         slots = np.union1d(np.flatnonzero(has_window), np.flatnonzero(self.state.arrays.get("ids", ())))
         return replace(self, slots=np.union1d(self.slots, slots))
 

@@ -187,7 +187,8 @@ def _columns(path: Path, features: dict[str, Any]) -> dict[str, np.ndarray]:
             raise DataError(f"{path}: no column {name}: record the data set again")
         size = int(np.prod(features[name].get("shape") or [1]))
         try:
-            values = np.array(table[name].to_pylist(), dtype=np.float64).reshape(len(table), -1)
+            values = np.array(table[name].to_pylist(), dtype=np.float64)
+            values = values.reshape(len(table), -1 if len(table) else size)
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"{path}: {name}: rows of several sizes or types: give {size} numbers each"

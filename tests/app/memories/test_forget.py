@@ -61,6 +61,14 @@ def test_a_window_that_a_night_has_freed_leaves_the_snapshot(tmp_path: Path, cap
     assert not [each for each in range(120) if state.files_with(MARK + each)]
 
 
+def test_a_snapshot_without_a_memory_has_nothing_to_forget(tmp_path: Path, capsys) -> None:
+    state = State(home=tmp_path, memory=build())
+    save(state)
+    done = ask(state, capsys, "forget", "time>2000-01-01")
+    assert done["num_overwritten"] == 0
+    assert sum(done["num_memories"].values()) == 0
+
+
 def test_a_freed_window_alone_is_found(tmp_path: Path, capsys) -> None:
     state, freed = with_freed_windows(tmp_path)
     terms = ("store=examination", f"id={freed[0] + 1}")
