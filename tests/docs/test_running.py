@@ -150,8 +150,10 @@ def test_every_command_of_a_block_is_run_or_has_a_reason() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("recordings")
-def test_the_commands_do_what_the_docs_say(tmp_path: Path) -> None:
+def test_the_commands_do_what_the_docs_say(
+    tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGE_DATA", str(recordings))
     for package in ("av", "mcap", "pyarrow", "gymnasium", "mujoco", "tensorboard", "prometheus_client"):
         pytest.importorskip(package)
     prepare(tmp_path)
