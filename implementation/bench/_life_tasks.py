@@ -142,7 +142,7 @@ class Arm:
 
 ARMS = (
     Arm("naive"),
-    Arm("naive days, nights", sleeps=True),
+    Arm("naive days with nights", sleeps=True),
     Arm("whole", sleeps=True, recalls=True),
     Arm("joint", recalls=True, is_joint=True),
 )
