@@ -6,11 +6,9 @@ Invariant: bounded, NUM_TICKS rows a stream; older ones are deleted in the trans
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import msgpack
 import numpy as np
 
 from sage.runtime.report import SolvingFacts
@@ -64,56 +62,3 @@ def insert_boards(connection: sqlite3.Connection, rows: Iterable[tuple[object, .
             " boards WHERE session = :session AND stream = :stream ORDER BY tick DESC LIMIT 1 OFFSET :num)",
             {"session": session, "stream": stream, "num": NUM_TICKS},
         )
-
-
-def read_boards(connection: sqlite3.Connection, session: int) -> tuple[Board, ...]:
-    """The puzzles of every stream in the order of their last step, oldest first."""
-    found: dict[tuple[str, int], list[sqlite3.Row]] = {}
-    for row in connection.execute("SELECT * FROM boards WHERE session = ? ORDER BY tick", (session,)):
-        steps = found.setdefault((row["stream"], row["puzzle"]), [])
-        if not steps or steps[-1]["answer"] != row["answer"]:
-            steps.append(row)
-    first_tick = min((steps[0]["tick"] for steps in found.values()), default=0)
-    results = _results(connection, session, first_tick) if found else {}
-    boards = [_board(key, steps, results.get(key)) for key, steps in found.items()]
-    return tuple(sorted(boards, key=lambda board: int(board.ticks[-1])))
-
-
-def _results(
-    connection: sqlite3.Connection, session: int, first_tick: int
-) -> dict[tuple[str, int], tuple[str, Mapping[str, Any]]]:
-    """The level and the facts of each answer since a tick, by stream and puzzle."""
-    results = {}
-    for (rest,) in connection.execute(
-        "SELECT rest FROM ticks WHERE session = ? AND tick >= ? AND rest IS NOT NULL", (session, first_tick)
-    ):
-        for stream in (*msgpack.unpackb(rest)[4:5], ())[0]:
-            for answer in stream["answers"]:
-                level = stream["levels"][answer["level"]]["name"]
-                results[stream["stream"], answer["number"]] = (level, answer)
-    return results
-
-
-def _board(
-    key: tuple[str, int], steps: list[sqlite3.Row], result: tuple[str, Mapping[str, Any]] | None
-) -> Board:
-    stream, puzzle = key
-    level, answer = result or ("", {})
-    segments = tuple(number for number, num in enumerate(answer.get("num_open", ()), start=1) if num)
-    return Board(
-        stream=stream,
-        puzzle=puzzle,
-        cells=np.frombuffer(steps[0]["cells"], np.int32),
-        ticks=np.array([step["tick"] for step in steps]),
-        answers=np.stack([np.frombuffer(step["answer"], np.int32) for step in steps]),
-        level=level,
-        num_segments=answer.get("num_segments"),
-        verdict=_verdict(answer),
-        segments=segments if len(segments) == len(steps) else (),
-    )
-
-
-def _verdict(answer: Mapping[str, Any]) -> str:
-    if not answer:
-        return ""
-    return "abstained" if answer["is_abstained"] else "right" if answer["is_right"] else "wrong"

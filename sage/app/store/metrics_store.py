@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sage.app.store.answers import LevelHistory, read_answers
-from sage.app.store.boards import Board, read_boards
+from sage.app.store.board_reader import read_boards
+from sage.app.store.boards import Board
 from sage.app.store.budget import read_budget
 from sage.app.store.episodes import EpisodeHistory, read_episodes
 from sage.app.store.names import readable_name

@@ -273,6 +273,11 @@ def source_order(rest: bytes) -> list[int]:
     return list(_unpack_rest(rest)[3])
 
 
+def stored_solving(rest: bytes) -> tuple[SolvingFacts, ...]:
+    """Of the column `rest` of a tick: the facts of its puzzle streams."""
+    return _unpack_rest(rest)[4]
+
+
 def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     actions = [_action_values(action) for action in report.facts.actions]
     events = [_event_values(event) for event in report.facts.events]
