@@ -67,14 +67,14 @@ def fresh_store(store: Store, rank: int, count: int) -> Store:
     """The store without the addresses of processes that have ended: torchrun keeps one over its restarts, and
     gloo would connect to them. All ranks call it together.
 
-    Rank 0 names the start. A word of an earlier start is never taken for one of this start: rank 0 answers
-    under a random word of each rank, and ends when each has confirmed the new name.
+    Rank 0 draws a prefix for this start. A request of an earlier start is never taken for one of this start:
+    each rank asks with a nonce, rank 0 answers under it, and ends when each has confirmed the prefix.
     """
     store = PrefixStore("sage", store)
     if rank > 0:
-        word = uuid.uuid4().hex
-        store.set(f"word/{rank}", word)
-        name = store.get(f"name/{word}").decode()  # waits for it
+        nonce = uuid.uuid4().hex
+        store.set(f"nonce/{rank}", nonce)
+        name = store.get(f"name/{nonce}").decode()  # waits for it
         store.set(f"{name}/{rank}", "joined")
         return PrefixStore(name, store)
     name = uuid.uuid4().hex
@@ -82,8 +82,8 @@ def fresh_store(store: Store, rank: int, count: int) -> Store:
     deadline = time.monotonic() + _MAX_WAIT_SECS
     while missing:
         for each in missing:
-            if store.check([f"word/{each}"]):
-                store.set(f"name/{store.get(f'word/{each}').decode()}", name)
+            if store.check([f"nonce/{each}"]):
+                store.set(f"name/{store.get(f'nonce/{each}').decode()}", name)
         missing = {each for each in missing if not store.check([f"{name}/{each}"])}
         if time.monotonic() > deadline:
             raise UserError(

@@ -30,7 +30,7 @@ async function settled(response) {
   if (!response.ok) throw new Error(body.error?.message ?? `status ${response.status}`);
   return body;
 }
-// For ever. An EventSource cannot send the token, which another machine needs, and does not connect again after a reply
+// Does not return: it connects again after each break. An EventSource cannot send the token, which another machine needs, and does not connect again after a reply
 // with another status, of a session that starts or has too many connections.
 export async function follow(onFrame, onBreak, askToken) {
   for (;;) {
