@@ -62,9 +62,12 @@ class Chromium:
         )
 
     def set_width(self, width: int) -> None:
+        """Returns when the page has been laid out at this width."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
         )
+        # Resize observers run before the frame is painted, so the second frame has their changes.
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     @property
     def complaints(self) -> list[Any]:
