@@ -122,19 +122,8 @@ class Life:
         self._scale = scale
         order = np.random.default_rng(seed).permutation(len(puzzles))
         self._puzzles = puzzles.take(order[: scale.nights * scale.day_puzzles])
-        recipe = find_recipe(RECIPE, None)
-        self._task: Task = build_task(recipe)
-        optimizer = recipe.train.optimizer
-        rest = optimizer.lr if optimizer.rest_lr is None else optimizer.rest_lr
-        self._config: TrainConfig = replace(
-            recipe.train,
-            seed=seed,
-            epochs=None,
-            eval_every=0,
-            eval_examples=1,
-            eval_segments=(1,),
-            optimizer=replace(optimizer, lr=RATE * optimizer.lr, rest_lr=RATE * rest),
-        )
+        self._task: Task = build_task(find_recipe(RECIPE, None))
+        self._config = night_config(seed)
 
     def model_after(self, night: int) -> str:
         """The model's folder after that night; 0: the start."""
@@ -167,19 +156,16 @@ class Life:
     def _collect(
         self, model: HRM, inputs: np.ndarray, folder: Path, calls: int, cpu_secs: float | None
     ) -> Episodes:
-        """Search the puzzles, or what the CPU time allows; a folder that has them all is read."""
-        episodes = EpisodeFolder(folder)
-        collect(
-            model.eval(),
+        return search_puzzles(
+            model,
             self._task,
-            Puzzles(inputs=inputs, puzzle_ids=np.full(len(inputs), -1, np.int32), name="training file"),
-            episodes,
-            SolveSettings(search=calls, search_segments=CALL_SEGMENTS, seed=self._seed),
+            inputs,
+            folder,
+            calls=calls,
+            seed=self._seed,
             origin=f"{self._arm}, seed {self._seed}",
-            max_cpu_secs=cpu_secs,
-            clock=time.process_time,
+            cpu_secs=cpu_secs,
         )
-        return episodes.read_all()[0]
 
     def _night(self, number: int, model: HRM, folder: Path) -> Night:
         scale = self._scale
@@ -242,11 +228,56 @@ class Life:
         if self._arm == "solved only":
             rows = episodes.take(np.flatnonzero(episodes.kind == PUZZLE))
             task = EpisodeTask(self._task, rows, Shares(true=0.0, dead=0.0))
-        started = time.process_time()
-        steps = planned_steps(model, task, self._config, cpu_secs, num_timed=self._scale.num_timed)
-        left = cpu_secs - (time.process_time() - started)
-        config = replace(self._config, steps=steps, max_cpu_secs=max(left, 0.1))
-        return Trainer(model, task, config).train().step
+        return train_for(model, task, self._config, cpu_secs, num_timed=self._scale.num_timed)
+
+
+def night_config(seed: int) -> TrainConfig:
+    """Of the training of a night, without its number of steps."""
+    train = find_recipe(RECIPE, None).train
+    rest = train.optimizer.lr if train.optimizer.rest_lr is None else train.optimizer.rest_lr
+    return replace(
+        train,
+        seed=seed,
+        epochs=None,
+        eval_every=0,
+        eval_examples=1,
+        eval_segments=(1,),
+        optimizer=replace(train.optimizer, lr=RATE * train.optimizer.lr, rest_lr=RATE * rest),
+    )
+
+
+def search_puzzles(
+    model: HRM,
+    task: Task,
+    inputs: np.ndarray,
+    folder: Path,
+    *,
+    calls: int,
+    seed: int,
+    origin: str,
+    cpu_secs: float | None = None,
+) -> Episodes:
+    """Search the puzzles, (N, L), or what the CPU time allows; a folder that has them all is read."""
+    episodes = EpisodeFolder(folder)
+    collect(
+        model.eval(),
+        task,
+        Puzzles(inputs=inputs, puzzle_ids=np.full(len(inputs), -1, np.int32), name="training file"),
+        episodes,
+        SolveSettings(search=calls, search_segments=CALL_SEGMENTS, seed=seed),
+        origin=origin,
+        max_cpu_secs=cpu_secs,
+        clock=time.process_time,
+    )
+    return episodes.read_all()[0]
+
+
+def train_for(model: HRM, task: Task, config: TrainConfig, cpu_secs: float, *, num_timed: int) -> int:
+    """Train for about that CPU time; returns the optimizer steps."""
+    started = time.process_time()
+    steps = planned_steps(model, task, config, cpu_secs, num_timed=num_timed)
+    left = cpu_secs - (time.process_time() - started)
+    return Trainer(model, task, replace(config, steps=steps, max_cpu_secs=max(left, 0.1))).train().step
 
 
 def planned_steps(model: HRM, task: Task, config: TrainConfig, cpu_secs: float, *, num_timed: int) -> int:

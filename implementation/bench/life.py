@@ -28,6 +28,12 @@ replay ("DER++"); train on the answers of the file ("labelled", the ceiling); no
 SHA-256, and today's. About 80 CPU minutes a seed and start; with --runs a life continues where it ended, and
 with --known the lives of an earlier result are read from it.
 
+Suite stream: the same puzzles from the first weights, 250 a day, four days, 16 model calls each, answers
+hidden: the share that is solved awake, day by day. Arms: a night of 180 CPU seconds after each day but the
+last, on what the days solved and the rules accepted, with symmetries ("nights") or without; the same training
+awake, after each quarter of a day; no learning. All arms have the same puzzles on the same day. About 40 CPU
+minutes a seed; with --runs a life continues after its last complete day.
+
 Suite kills: a life at 20 Hz with a stream of 4x4 sudokus whose trainer's process is ended by kill -9 100
 times: at random times, in nights, while it writes its weights, while it holds a loan or a lease. Phases with
 kills and phases without alternate. Counted: what was acknowledged and is not on the disk, files that cannot
@@ -50,6 +56,7 @@ import _life_arms as arms
 import _life_kills as kills
 import _life_kills_report as kills_report
 import _life_report as report
+import _life_stream as stream
 import _life_tasks as tasks
 import harness
 from _life_teaching import (
@@ -82,7 +89,7 @@ from sage.hrm_core.tasks.sudoku.grid import box_of_size
 FIXTURE = Path(__file__).parent / "fixtures" / "sudoku9_first"
 FIXTURE_SHA256 = "cf36306225308e367f7acaef3e6cc36b417d06d0a92a57ae6ddc3a82b1137e06"
 STARTS = {"first": str(FIXTURE), "shipped": "sudoku9"}
-SUITES = ("life", "reasoner", "tasks", "loops", "self-teaching", "kills")
+SUITES = ("life", "reasoner", "tasks", "loops", "self-teaching", "stream", "kills")
 
 
 def check_fixture() -> None:
@@ -209,6 +216,7 @@ def main() -> None:
         "tasks": three_tasks,
         "loops": loops,
         "self-teaching": self_teaching,
+        "stream": real_stream,
         "kills": killed_life,
     }
     suite = suites[arguments.suite]
@@ -331,6 +339,24 @@ def three_tasks(arguments: Any) -> None:
     whole = harness.document("life_tasks", results | {"calibration": harness.calibrate()}, bars)
     tables = [found.table(), harness.bars_table(bars)]
     harness.finish(whole, tables, is_saved=arguments.save, notes=text_of(arguments.suite))
+
+
+def real_stream(arguments: Any) -> None:
+    check_fixture()
+    scale = stream.QUICK if arguments.quick else stream.Scale()
+    seeds = seeds_of(arguments, 3)
+    names = wanted_of(stream.ARMS, arguments)
+    puzzles = load_csv(data_folder() / "mix_train_1k.csv", box_of_size(9))
+    with tempfile.TemporaryDirectory() as spare:
+        root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
+        found = stream.run(str(FIXTURE), puzzles, root, names, seeds, scale)
+    bars = stream.bars(found, scale.days)
+    results = {"scale": asdict(scale), "seeds": seeds, "lives": stream.to_plain(found)}
+    tables = [stream.day_table(found, names, scale.days), stream.gap_table(found, names, scale.days)]
+    whole = harness.document("life_stream", results | {"calibration": harness.calibrate()}, bars)
+    harness.finish(
+        whole, [*tables, harness.bars_table(bars)], is_saved=arguments.save, notes=text_of("stream")
+    )
 
 
 def reasoners(arguments: Any) -> None:

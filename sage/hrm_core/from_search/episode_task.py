@@ -44,11 +44,13 @@ class EpisodeTask:
     """`sample` mixes; everything else is the base task's. num_plain_left_out: rows of puzzles that one plain
     pass solved, which teach nothing that the base task does not.
 
-    Each episode is moved by a random symmetry of the base task, where it has some. InputError where no row is
-    left.
+    Each episode is moved by a random symmetry of the base task, where it has some and `is_moved`. InputError
+    where no row is left.
     """
 
-    def __init__(self, base: Task, episodes: Episodes, shares: Shares | None = None) -> None:
+    def __init__(
+        self, base: Task, episodes: Episodes, shares: Shares | None = None, *, is_moved: bool = True
+    ) -> None:
         spec = base.spec
         cells = episodes.inputs
         if cells.shape[1] != spec.seq_len or (len(cells) and cells.max() >= spec.vocab_size):
@@ -59,6 +61,7 @@ class EpisodeTask:
         needed_search = episodes.take(np.flatnonzero(episodes.calls > 1))
         self.num_plain_left_out = len(episodes) - len(needed_search)
         self._base = base
+        self._is_moved = is_moved
         self._shares = shares or Shares()
         self._episodes = needed_search
         self._rows = {kind: np.flatnonzero(needed_search.kind == kind) for kind in (PUZZLE, TRUE, DEAD)}
@@ -117,7 +120,7 @@ class EpisodeTask:
         labels = np.where(is_dead[:, None], episodes.inputs, episodes.labels)
         rows = Examples(inputs=episodes.inputs, labels=labels, puzzle_ids=episodes.puzzle_ids)
         transform = getattr(self._base, "transform", None)
-        if transform is not None:
+        if transform is not None and self._is_moved:
             rows = transform(rows, rng)
         labels = np.where(is_dead[:, None], IGNORED, rows.labels).astype(np.int32)
         return Examples(inputs=rows.inputs, labels=labels, puzzle_ids=rows.puzzle_ids)

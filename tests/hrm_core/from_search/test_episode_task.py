@@ -44,6 +44,12 @@ def test_every_row_has_a_right_label_or_none_and_no_solution(found: Episodes, su
     assert len(np.unique(rows.inputs, axis=0)) > len(found)  # moved by symmetries
 
 
+def test_episodes_that_are_not_moved_are_those_of_the_search(found: Episodes, sudoku4: SudokuTask) -> None:
+    task = EpisodeTask(sudoku4, found, Shares(episodes=1.0), is_moved=False)
+    rows = task.sample(300, np.random.default_rng(0))
+    assert {row.tobytes() for row in rows.inputs} <= {row.tobytes() for row in found.inputs}
+
+
 def test_shares_are_kept(found: Episodes, sudoku4: SudokuTask) -> None:
     task = EpisodeTask(sudoku4, found, Shares(episodes=0.5, true=0.0, dead=1.0))
     rows = task.sample(1000, np.random.default_rng(1))
