@@ -170,6 +170,21 @@ class Result:
         shares = np.array(self.solved)
         return float((shares.max(axis=0) - shares[-1])[:-1].mean())
 
+    @property
+    def backward_transfer(self) -> float:
+        """Mean over the earlier tasks of the last share less that when its task was learned (Lopez-Paz &
+        Ranzato 2017, BWT).
+        """
+        shares = np.array(self.solved)
+        return float((shares[-1] - shares.diagonal())[:-1].mean())
+
+    @property
+    def forward_transfer(self) -> float:
+        """Mean over the later tasks of the share before its task was learned (Lopez-Paz & Ranzato 2017, FWT,
+        with 0 as the share of fresh weights: they solve no whole puzzle).
+        """
+        return float(np.array(self.solved).diagonal(offset=1).mean())
+
 
 class TaskSequence(TrainedSolver):
     """One arm, one seed."""
@@ -282,12 +297,15 @@ class Results:
                     shown([each.mean for each in results]),
                     *(shown([each.solved[-1][at] for each in results]) for at in range(len(NAMES))),
                     shown([each.forgotten for each in results]),
+                    shown([each.backward_transfer for each in results]),
+                    shown([each.forward_transfer for each in results]),
                     f"{outcomes.count('accepted')} of {len(outcomes)}" if outcomes else "-",
                     f"{np.mean([each.steps for each in results]):,.0f}",
                     f"{np.mean([each.train_secs for each in results]):.0f}",
                 )
             )
-        columns = ("arm", "n", "all %", *(f"{name} %" for name in NAMES), "forgotten", "accepted", "steps")
+        transfers = ("forgotten", "BWT", "FWT")
+        columns = ("arm", "n", "all %", *(f"{name} %" for name in NAMES), *transfers, "accepted", "steps")
         title = "Three tasks in one model, at the end: mean and 95% interval over seeds"
         return harness.TextTable(title=title, columns=(*columns, "CPU s"), rows=tuple(rows))
 

@@ -91,6 +91,22 @@ class Run:
         table = np.array(self.accuracies)
         return float((table.max(0) - table[-1])[:-1].mean()) if len(table) > 1 else float("nan")
 
+    @property
+    def backward_transfer(self) -> float:
+        """Mean over earlier tasks of the last accuracy less that when the task was learned (Lopez-Paz &
+        Ranzato 2017, BWT).
+        """
+        table = np.array(self.accuracies)
+        return float((table[-1] - table.diagonal())[:-1].mean()) if len(table) > 1 else float("nan")
+
+    @property
+    def forward_transfer(self) -> float:
+        """Mean over later tasks of the accuracy before the task was learned (Lopez-Paz & Ranzato 2017, FWT,
+        without their constant, the accuracy of fresh weights).
+        """
+        table = np.array(self.accuracies)
+        return float(table.diagonal(offset=1).mean()) if len(table) > 1 else float("nan")
+
 
 class Record:
     """The results so far, read from `path` if it is there; a result is written when it is added."""

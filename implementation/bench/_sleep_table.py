@@ -87,6 +87,8 @@ def table_of(cells: Cells) -> harness.TextTable:
                 str(memory or "-"),
                 f"{accuracies.mean():.3f} ± {accuracies.std(ddof=1) if len(runs) > 1 else 0:.3f}",
                 harness.number(float(np.mean([run.forgetting for run in runs]))),
+                harness.number(float(np.mean([run.backward_transfer for run in runs]))),
+                harness.number(float(np.mean([run.forward_transfer for run in runs]))),
                 f"{np.mean([steps_a_task(run) for run in runs]):.0f}",
                 f"{np.mean([run.cpu_secs for run in runs]):.1f}",
                 f"{np.mean([run.num_bytes for run in runs]):,.0f}",
@@ -94,7 +96,8 @@ def table_of(cells: Cells) -> harness.TextTable:
                 ", ".join(counts) or "-",
             )
         )
-    columns = ("row", "M", "accuracy", "forgetting", "steps/task", "CPU s", "bytes", "seeds", "nights")
+    transfers = ("forgetting", "BWT", "FWT")
+    columns = ("row", "M", "accuracy", *transfers, "steps/task", "CPU s", "bytes", "seeds", "nights")
     return harness.TextTable(title="Digits, five tasks", columns=columns, rows=tuple(rows))
 
 

@@ -117,9 +117,13 @@ def test_a_cut_night_leaves_the_old_weights(learner: Learner) -> None:
     assert cut_nights(learner, PLAN, 4) == (4, 4)
 
 
-def test_accuracy_and_forgetting_of_a_run() -> None:
+def test_accuracy_forgetting_and_transfer_of_a_run() -> None:
     assert RUN.accuracy == pytest.approx(0.6)
     assert RUN.forgetting == pytest.approx(0.6)
+    shares = replace(RUN, accuracies=[[0.5, 0.2, 0.0], [0.9, 0.7, 0.4], [0.6, 0.8, 1.0]])
+    assert shares.forgetting == pytest.approx((0.3 + 0.0) / 2)
+    assert shares.backward_transfer == pytest.approx((0.1 + 0.1) / 2)
+    assert shares.forward_transfer == pytest.approx((0.2 + 0.4) / 2)
 
 
 def test_joint_training_learns_the_patterns(digits: Path) -> None:
