@@ -43,6 +43,9 @@ STEPS = (
     Step("sage solve sudoku puzzles.sdm"),
     Step("sage solve sudoku - --search 256 --sound", given=EASY + "\n"),
     Step("sage run --seconds 120", SHORT),
+    Step("sage run --seconds 120 --state-dir life --set sleep.enabled=false", SHORT),
+    Step("sage sleep life", text="night"),
+    Step("sage run --seconds 120 --state-dir life", SHORT),
     Step("sage memory inspect", text="recall"),
     Step("sage memory search store=recall context=0"),
     Step("sage memory search store=unsolved"),
@@ -70,6 +73,7 @@ STEPS = (
     Step("sage run configs/robot.yaml --seconds 180", FAST),
     Step("sage run my.yaml --set solver_training.practises=false --set sleep.enabled=false", FAST),
     Step("sage record run.mcap", FAST),
+    Step("sage record run.mcap --fast --ticks 400"),
     Step("sage recording info run.mcap"),
     Step("sage recording recover run.mcap"),
     Step("sage recording check run.recovered.mcap"),
@@ -86,6 +90,9 @@ STEPS = (
     Step("sage train sudoku4 --out runs/a --seed 1 --set train.optimizer.lr=5e-3", "--steps 4"),
     Step("sage train sudoku4 --out runs/a --seed 1 --set train.optimizer.lr=5e-3 --resume", "--steps 6"),
     Step("sage train sudoku4", "--steps 2"),
+    Step("sage train sudoku4 --out runs/mine", text="best score"),
+    Step("sage eval runs/mine", "--num 50", text="100"),
+    Step("sage solve sudoku .4..1.42.23..... --checkpoint runs/mine", text="checked by the rules"),
 )
 
 NEEDS_OTHERS = "needs another host, a service or a session that runs; see tests/app and tests/sensors/remote"
@@ -111,8 +118,10 @@ NOT_RUN = {
     ),
     "is run by tests/docs/test_sensor_steps.py": (
         "sage run run.yaml --fast --seconds 3 --no-live",
+        "sage sensors check wind",
         "sage sensors check load --set period_secs=0.5",
         "sage sensors new load",
+        "sage sensors new wind",
     ),
     TAKES_MINUTES: (
         "sage bench arc --start runs/arc_generated/model --runs arc.jsonl --cpu-minutes 100",

@@ -1,4 +1,4 @@
-"""The steps of docs/sensors.md, run as they are there in an environment of their own."""
+"""The steps of docs/sensors.md and a recipe of README.md, run as they are in an environment of their own."""
 
 from __future__ import annotations
 
@@ -72,3 +72,17 @@ def test_a_person_who_follows_the_steps_has_a_sensor_that_runs(
     assert re.search(r"holds\s+rate is as claimed\s+0\.5 s between readings", seen), seen
     assert "Session" in seen
     assert "load" in seen.rsplit("Session", 1)[0]
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_readme_makes_a_sensor_that_holds(
+    repository: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    blocks = [text for _, text in STEP.findall((repository / "README.md").read_text())]
+    (recipe,) = (text for text in blocks if "sage sensors new" in text)
+    command = ["bash", "-ec", recipe]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "holds" in done.stdout
