@@ -1,6 +1,6 @@
 """The newest picture of each source whose readings are pictures.
 
-Invariant: the loop's thread copies a reading only where somebody asked for that source in the last
+Invariant: the loop's thread copies a reading only where its source was asked for in the last
 ASKED_SECS, at most once in COPY_SECS, and at most MAX_SIDE x MAX_SIDE pixels of it. A copy is never changed.
 Pictures are encoded on the thread that asks, each once.
 """

@@ -80,7 +80,7 @@ def test_only_picture_shaped_sources_are_offered(pictures: Pictures) -> None:
     assert pictures.sizes == {CAMERA: (64, 48), DEPTH: (1000, 700)}
 
 
-def test_nothing_is_copied_unless_somebody_asked(pictures: Pictures, clock: Clock) -> None:
+def test_nothing_is_copied_unless_it_was_asked_for(pictures: Pictures, clock: Clock) -> None:
     readings = Readings()
     for _ in range(100):
         clock.secs += 0.1
