@@ -215,6 +215,7 @@ class Loop:
                 self.stop("recordings ended")
             stopwatch.lap("gather")
             facts, model_ns = self._process(gathered, now_ns, stopwatch)
+            self._instruments.on_readings(facts, gathered.array)
         finally:
             gathered.release()
         report = TickReport(facts=facts, timing=stopwatch.timing(model_ns, self.between_ticks.period_ns))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
-from sage.runtime.instruments import Instruments
+from sage.runtime.instruments import Instruments, ReadingOf
 from sage.runtime.report import Event, SleepReport, TickReport
 
 
@@ -38,6 +41,26 @@ def test_an_observer_that_raises_is_removed_and_the_others_go_on(fault: BaseExce
     instruments.on_event(event("first"))
     instruments.on_event(event("second"))
     assert (failing.got, good.got) == (["first"], ["first", "second"])
+    assert instruments.num_dropped == 1
+
+
+class Listener(Observer):
+    """Also takes readings; with a fault it raises at them."""
+
+    def on_readings(self, facts: Any, reading_of: ReadingOf) -> None:
+        self.got.append(str(reading_of(0)))
+        if self.fault is not None:
+            raise self.fault
+
+
+def test_readings_go_to_those_that_take_them_and_one_that_raises_is_removed() -> None:
+    failing, good = Listener(ValueError("a shape")), Listener()
+    instruments = Instruments([Observer(), failing])
+    instruments.add(good)
+    for number in range(2):
+        instruments.on_readings(None, lambda source, number=number: np.array([number + source]))
+    instruments.on_event(event("last"))
+    assert (failing.got, good.got) == (["[0]"], ["[0]", "[1]", "last"])
     assert instruments.num_dropped == 1
 
 

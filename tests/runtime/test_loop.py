@@ -14,8 +14,17 @@ from sage.app.config.sage_config import SageConfig, build_config
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import Run, build_run
 from sage.mailbox.clock import ManualClock, RealClock
+from sage.runtime.instruments import ReadingOf
 from sage.runtime.lazy import LazyTuple
-from sage.runtime.report import Event, SleepOutcome, SleepReport, SourceFacts, State, TickReport
+from sage.runtime.report import (
+    Event,
+    SleepOutcome,
+    SleepReport,
+    SourceFacts,
+    State,
+    TickFacts,
+    TickReport,
+)
 from sage.sensors.contract import Action
 from sage.sensors.effectors.recording import RecordingEffector
 
@@ -216,6 +225,23 @@ def test_a_night_is_examined_and_reported_with_numbers(live):
     states = {tick.facts.state for tick in recorder.ticks}
     assert State.DREAM in states
     assert run.loop.between_ticks.weights_version == (report.outcome is SleepOutcome.ACCEPTED)
+
+
+def test_an_observer_of_readings_gets_those_of_each_tick_before_they_are_released(start, settings):
+    @dataclass
+    class Reader(Recorder):
+        found: list[tuple[int, bool, list[float]]] = field(default_factory=list)
+
+        def on_readings(self, facts: TickFacts, reading_of: ReadingOf) -> None:
+            array = reading_of(0)
+            values = [] if array is None else array.tolist()
+            self.found.append((facts.tick, facts.sources[0].is_fresh, values))
+
+    reader = Reader()
+    start(settings(), instruments=(reader,)).loop.run(num_ticks=4)
+    assert [tick for tick, _, _ in reader.found] == [1, 2, 3, 4]
+    assert all(is_fresh == (len(values) == 2) for _, is_fresh, values in reader.found)
+    assert len({tuple(values) for _, _, values in reader.found if values}) > 1
 
 
 def test_an_instrument_that_raises_is_removed_and_the_loop_continues(tmp_path: Path):

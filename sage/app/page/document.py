@@ -11,10 +11,13 @@ from sage.app.page.table import Endpoint, Parameter
 MAX_REASON_CHARS = 200
 _ANY_OBJECT = {"type": "object"}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
+#: Replies without a body.
+_EMPTY = {204: "there is no reading yet", 304: "the file is the one that If-None-Match names"}
 _FAULTS = {
     400: "a parameter or the body is wrong",
     401: "no token",
     403: "the request comes from the page of another site",
+    404: "there is no such thing in the session",
     408: "the body did not arrive in time",
     409: "the session has no such command now, or refused it",
     413: "the body is too large",
@@ -41,7 +44,8 @@ def describe(endpoints: Sequence[Endpoint], more: Mapping[str, Any]) -> dict[str
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    statuses = (400, 401, 403, 408, 409, 413, 415, 421) if endpoint.changes_state else (400, 403, 421, 503)
+    common = (400, 401, 403, 408, 409, 413, 415, 421) if endpoint.changes_state else (400, 403, 421, 503)
+    faults = (*common, *(status for status in endpoint.more_statuses if status in _FAULTS))
     described: dict[str, Any] = {
         "summary": endpoint.about,
         "responses": {
@@ -51,7 +55,12 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
                     "description": _FAULTS[status],
                     "content": {"application/json": {"schema": _PROBLEM}},
                 }
-                for status in statuses
+                for status in faults
+            },
+            **{
+                str(status): {"description": about}
+                for status, about in _EMPTY.items()
+                if status in endpoint.more_statuses
             },
         },
     }

@@ -39,6 +39,10 @@ MAX_ERROR_CHARS = 1000
 MAX_SENDS_HZ = 32
 #: Of one kind that wait at the same time.
 MAX_COMMANDS = 4
+#: How long the first request for a picture waits for its copy, and between two looks at it.
+PICTURE_SECS, LOOK_SECS = 1.0, 0.05
+#: Pictures that are encoded at the same time.
+MAX_ENCODERS = 2
 ResultT = TypeVar("ResultT")
 
 
@@ -66,6 +70,7 @@ class Endpoints:
         self._encoded = b""
         self._num_streams = 0
         # A stop must not wait for threads that read the store, or that wait for a snapshot.
+        self._encoders = CapacityLimiter(MAX_ENCODERS)
         self._limiters = {name: CapacityLimiter(MAX_COMMANDS) for name in COMMANDS}
         self._is_closing = False
 
@@ -96,6 +101,35 @@ class Endpoints:
 
     async def puzzles(self, request: Request, given: Mapping[str, Any]) -> Response:
         return reply({"puzzles": self._part("puzzles")})
+
+    async def picture(self, request: Request, given: Mapping[str, Any]) -> Response:
+        """A file that has not changed since the client got it (ETag, If-None-Match) is not sent again."""
+        pictures, names = self._feed.readings.pictures, given["name"]
+        if len(names) != 1:
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"name: {len(names)} are given: give one source")
+        (name,) = names
+        if name not in pictures.sizes:
+            names = ", ".join(pictures.sizes)[:MAX_ERROR_CHARS]
+            remedy = f"give one of {names}" if names else "no source of this session has one"
+            raise Refusal(HTTPStatus.NOT_FOUND, f"name is {name[:40]!r}, which has no picture: {remedy}")
+        if not pictures.ask(name):
+            await self._until_copied(name)
+        found = await to_thread.run_sync(pictures.newest, name, limiter=self._encoders)
+        if found is None:
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        headers = {"etag": found.tag}
+        if found.tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(found.png, media_type="image/png", headers=headers)
+
+    async def _until_copied(self, name: str) -> None:
+        """A copy from before it was asked for is old."""
+        pictures = self._feed.readings.pictures
+        num = pictures.num_copies(name)
+        for _ in range(round(PICTURE_SECS / LOOK_SECS)):
+            if pictures.num_copies(name) != num or self._is_closing:
+                return
+            await asyncio.sleep(LOOK_SECS)
 
     async def series(self, request: Request, given: Mapping[str, Any]) -> Response:
         names = tuple(dict.fromkeys((*given["names"], *given["name"])))

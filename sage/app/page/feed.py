@@ -16,6 +16,7 @@ from typing import Any
 from sage.app.live.inbox import CAPACITY, Inbox
 from sage.app.live.state import LiveState
 from sage.app.page.boards import StreamTrails
+from sage.app.page.readings import ReadingsFeed
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import ActionFacts, Event, SleepReport, TickFacts, TickReport
@@ -56,7 +57,8 @@ class SessionFeed:
 
     title: the session's id.  about: constant facts of the session, for the page's first lines.
     period_ns: of a tick in the loop's present state; it changes with the state and with a reload.
-    notices: called when the state is read; returns problems to show.
+    notices: called when the state is read; returns problems to show.  readings: an instrument of its own, so
+    that a fault of it leaves the rest; None: no pictures and no paths.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SessionFeed:
         period_ns: Callable[[], int] | None = None,
         notices: Callable[[], tuple[str, ...]] = tuple,
         mailboxes: Callable[[], HubStatistics] | None = None,
+        readings: ReadingsFeed | None = None,
         real_clock: Clock | None = None,
     ) -> None:
         self.lock = threading.RLock()
@@ -78,6 +81,7 @@ class SessionFeed:
         self.memories: deque[Remembered] = deque(maxlen=_NUM_MEMORIES)
         self.actions: dict[str, tuple[int, ActionFacts]] = {}
         self.period_ns = period_ns
+        self.readings = readings or ReadingsFeed()
         self._num_events = 0
         self._notices = notices
         self._mailboxes = mailboxes

@@ -84,7 +84,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One route. call: the name of the method of `Endpoints`.  media: of its reply."""
+    """One route. call: the name of the method of `Endpoints`.  media: of its reply.  more_statuses: beside
+    those of every route of its method.
+    """
 
     method: Literal["GET", "POST"]
     path: str
@@ -92,6 +94,7 @@ class Endpoint:
     about: str
     parameters: tuple[Parameter, ...] = ()
     media: str = "application/json"
+    more_statuses: tuple[int, ...] = ()
 
     @property
     def changes_state(self) -> bool:
@@ -126,6 +129,7 @@ _SERIES = (
     Parameter(name="to", kind="number", about="Seconds of the session's clock, included."),
     _points(600),
 )
+_SOURCE = (Parameter(name="name", kind="name", about="Of one source, as /api/sources has it."),)
 _EVENTS = (
     Parameter(name="limit", kind="integer", about="Most events, the newest.", default=100, low=1, high=1000),
 )
@@ -141,6 +145,15 @@ ENDPOINTS = (
     Endpoint(method="GET", path="/api/status", call="status", about="State, ticks, durations, commands."),
     Endpoint(
         method="GET", path="/api/sources", call="sources", about="Each source: trust, age, rate, drops."
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/picture",
+        call="picture",
+        about="The newest picture of a source, copied at most twice a second, of at most 320 pixels a side.",
+        parameters=_SOURCE,
+        media="image/png",
+        more_statuses=(204, 304, 404),
     ),
     Endpoint(
         method="GET",

@@ -24,7 +24,7 @@ def frame(feed: SessionFeed, control: dict[str, Any]) -> dict[str, Any]:
             return shown
         facts = live.report.facts
         return shown | {
-            "sources": sources(live),
+            "sources": sources(feed, live),
             "coherence": {
                 **_plain(facts.coherence),
                 "surprise": _number(live.surprise.values()[-1]),
@@ -37,7 +37,7 @@ def frame(feed: SessionFeed, control: dict[str, Any]) -> dict[str, Any]:
             "actions": [_action(tick, action) for tick, action in feed.actions.values()],
             "posture": _plain(facts.posture),
             "puzzles": puzzles(feed, facts),
-            "worlds": _worlds(live, facts),
+            "worlds": _worlds(feed, live, facts),
             "work": _work(live),
             "mailboxes": _mailboxes(live),
         }
@@ -78,10 +78,14 @@ def status(feed: SessionFeed, live: LiveState, control: dict[str, Any]) -> dict[
     }
 
 
-def sources(live: LiveState) -> list[dict[str, Any]]:
+def sources(feed: SessionFeed, live: LiveState) -> list[dict[str, Any]]:
+    """picture: width and height of a source whose readings are pictures, else null."""
     assert live.report is not None
-    now_ns = live.report.facts.time_ns
-    return [_source(memory, now_ns) for memory in live.sources.values()]
+    now_ns, sizes = live.report.facts.time_ns, feed.readings.pictures.sizes
+    return [
+        _source(memory, now_ns) | {"picture": list(sizes[name]) if name in sizes else None}
+        for name, memory in live.sources.items()
+    ]
 
 
 def sleep(live: LiveState, facts: TickFacts) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def _stream(feed: SessionFeed, facts: SolvingFacts) -> dict[str, Any]:
     }
 
 
-def _worlds(live: LiveState, facts: TickFacts) -> list[dict[str, Any]]:
+def _worlds(feed: SessionFeed, live: LiveState, facts: TickFacts) -> list[dict[str, Any]]:
     return [
         {
             **_plain(world),
@@ -155,6 +159,7 @@ def _worlds(live: LiveState, facts: TickFacts) -> list[dict[str, Any]]:
             "recent_success": _number(live.returns[world.world].success),
             "returns": [_number(each) for each, _ in live.returns[world.world].last],
             "successes": [_number(success) for _, success in live.returns[world.world].last],
+            "path": feed.readings.paths.plain(world.world),
         }
         for world in facts.acting
     ]

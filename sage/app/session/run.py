@@ -43,6 +43,7 @@ from sage.app.daemon.verbs import ServiceVerbs
 from sage.app.live.view import LiveView
 from sage.app.page.feed import SessionFeed
 from sage.app.page.opening import PageOptions, opened_page
+from sage.app.page.readings import ReadingsFeed
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.batch_nights import BatchNights, leave_night
@@ -139,14 +140,14 @@ def run_session(
         watch = stack.enter_context(closing(Diagnosing(run, config, writer, state_dir=state_dir)))
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
         notices = partial(_notices, control, watch, writer, tracker, attached)
-        feed = _feed(session, run, config.name, notices)
+        feed = _feed(session, run, config.name, notices, has_page=page is not None)
         verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, **watch.verbs, **served.verbs}
         verbs["screen"] = screen_verb(feed)
         server = stack.enter_context(ControlServer(state_dir, verbs))
         address = stack.enter_context(opened_page(page, feed, store, session, server, state_dir))
         view = _view(session, run, notices, address if live and not json_output else None)
         instruments: list[Instrument] = [
-            *(writer, summary, view, control, tracker, feed, service),
+            *(writer, summary, view, control, tracker, feed, feed.readings, service),
             *watch.instruments,
             *([keeper] if keeper else []),
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
@@ -274,13 +275,16 @@ def _view(session: str, run: Run, notices: Callable[[], tuple[str, ...]], addres
     return view
 
 
-def _feed(session: str, run: Run, name: str, notices: Callable[[], tuple[str, ...]]) -> SessionFeed:
+def _feed(
+    session: str, run: Run, name: str, notices: Callable[[], tuple[str, ...]], *, has_page: bool
+) -> SessionFeed:
     return SessionFeed(
         session,
         about={"name": name, "sage": __version__},
         period_ns=lambda: run.loop.between_ticks.period_ns,
         notices=notices,
         mailboxes=run.hub.snapshot,
+        readings=ReadingsFeed(run.loop.layout.specs if has_page else ()),
     )
 
 

@@ -7,11 +7,13 @@ are the sources of that world. Invariant: only what arrived this tick counts.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from sage.runtime.channels.layout import Layout
 from sage.runtime.report import ActingFacts
+from sage.sensors.contract import SensorSpec
 from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUANTITY, SUCCESS_QUANTITY
 
 
@@ -25,8 +27,8 @@ class Worlds:
         observes = [spec.observes[0] for spec in layout.specs]
         self._rewards = [source for source, quantity in enumerate(observes) if quantity == REWARD_QUANTITY]
         resets = [source for source, quantity in enumerate(observes) if quantity == RESET_QUANTITY]
-        names = [layout.specs[source].name.rpartition(".")[0] for source in resets]
-        self._worlds = [_World(layout, source, names) for source in resets]
+        own = world_sources(layout.specs)
+        self._worlds = [_World(layout, source, own) for source in resets]
         self.reward = math.nan
         self.reset = 0.0
 
@@ -57,19 +59,31 @@ class Worlds:
         return tuple(world.facts() for world in self._worlds)
 
 
-class _World:
-    """One world's sources and its episodes. names: of all worlds."""
-
-    def __init__(self, layout: Layout, reset_source: int, names: list[str]) -> None:
-        self.name = layout.specs[reset_source].name.rpartition(".")[0]
-        prefix = f"{self.name}."
-        others = tuple(f"{name}." for name in names if name.startswith(prefix))
-        sources = [spec.name for spec in layout.specs]
-        own = [
+def world_sources(specs: Sequence[SensorSpec]) -> dict[str, tuple[int, ...]]:
+    """The indices of each world's own sources, by its name."""
+    names = [_world_of(spec) for spec in specs if spec.observes[0] == RESET_QUANTITY]
+    found: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        prefix = f"{name}."
+        others = tuple(f"{other}." for other in names if other.startswith(prefix))
+        found[name] = tuple(
             source
-            for source, name in enumerate(sources)
-            if name.startswith(prefix) and not name.startswith(others)
-        ]
+            for source, spec in enumerate(specs)
+            if spec.name.startswith(prefix) and not spec.name.startswith(others)
+        )
+    return found
+
+
+def _world_of(spec: SensorSpec) -> str:
+    return spec.name.rpartition(".")[0]
+
+
+class _World:
+    """One world's sources and its episodes. sources: of `world_sources`."""
+
+    def __init__(self, layout: Layout, reset_source: int, sources: Mapping[str, Sequence[int]]) -> None:
+        self.name = _world_of(layout.specs[reset_source])
+        own = sources[self.name]
         self.channels = np.flatnonzero(np.isin(layout.source_of_channel, own))
         self._reset_source = reset_source
         self._reset_channel = int(layout.offsets[reset_source])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
@@ -16,11 +17,13 @@ pytest.importorskip("starlette", reason="the extra web is not installed")
 from sage.app.page.endpoints import Endpoints
 from sage.app.page.feed import SessionFeed
 from sage.app.page.history import History
+from sage.app.page.readings import ReadingsFeed
 from sage.app.page.routes import create_app
 from sage.app.session.synthetic import SOURCES, SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock
+from sage.mailbox.tensor_spec import TensorSpec
 from sage.runtime.report import (
     AnswerFacts,
     Event,
@@ -31,9 +34,11 @@ from sage.runtime.report import (
     TickReport,
 )
 from sage.runtime.scheduling.work_facts import WorkFacts
+from sage.sensors.contract import SensorSpec
 
 TOKEN = "a-token-for-the-tests-alone"
 HEADERS = {"host": "127.0.0.1:8642", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+CAMERA = "camera.front"
 PUZZLE = (1, 3, 1, 5, 1, 1, 2, 1, 1, 4, 1, 1, 5, 1, 1, 2)
 
 
@@ -53,7 +58,12 @@ class Page:
 
     def __init__(self, folder: Path, num_ticks: int, sources: tuple[str, ...] = SOURCES) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.feed = SessionFeed("calm-otter", period_ns=lambda: 50_000_000, real_clock=ManualClock())
+        self.feed = SessionFeed(
+            "calm-otter",
+            period_ns=lambda: 50_000_000,
+            readings=with_picture(),
+            real_clock=ManualClock(),
+        )
         self.store = MetricsStore(folder / "store.sqlite")
         self.session = self.store.begin_session()
         writer = self.store.instrument(self.session)
@@ -119,6 +129,18 @@ class Page:
         start = next(message for message in sent if message["type"] == "http.response.start")
         whole = b"".join(each.get("body", b"") for each in sent if each["type"] == "http.response.body")
         return Reply(start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, whole)
+
+
+def with_picture() -> ReadingsFeed:
+    """Of a camera that has delivered a picture."""
+    tensor = TensorSpec(shape=(12, 16, 3), dtype="uint8")
+    spec = SensorSpec(
+        name=CAMERA, modality="physical", tensor=tensor, period_ns=10**8, observes=("image", "level")
+    )
+    readings = ReadingsFeed((spec,))
+    readings.pictures.ask(CAMERA)
+    readings.pictures.take(lambda source: np.zeros(tensor.shape, np.uint8))
+    return readings
 
 
 def give(item: TickReport | SleepReport | Event, instrument: Instrument) -> None:

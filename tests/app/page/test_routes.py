@@ -9,7 +9,7 @@ import pytest
 
 from sage.app.page.routes import MAX_BODY_BYTES
 from sage.app.page.table import COMMANDS, ENDPOINTS
-from tests.app.page.conftest import Page
+from tests.app.page.conftest import CAMERA, Page
 
 TOKEN = "a-token-for-the-tests-alone"
 GOOD = {"host": "127.0.0.1:8642", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
@@ -66,7 +66,7 @@ def test_the_table_has_every_route_of_the_application():
 
 @pytest.mark.parametrize("path", [*READING, "/", "/static/uplot.min.js"])
 def test_reading_needs_no_token_but_the_right_host_and_origin(page, path):
-    query = "?names=coherence" if path == "/api/series" else ""
+    query = {"/api/series": "?names=coherence", "/api/picture": f"?name={CAMERA}"}.get(path, "")
     assert page.ask("GET", path + query, headers={"host": "evil.example"}).status == 421
     refused = page.ask("GET", path + query, headers={**GOOD, "origin": "https://evil.example"})
     assert refused.status == 403

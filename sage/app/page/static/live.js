@@ -4,6 +4,7 @@ import { command, follow, hasToken, keepToken, read, setToken } from "./live_api
 import { clock, count, find, make, number, put } from "./live_format.js";
 import { forgetHand, showHand } from "./live_hand.js";
 import { budgetMillis, forgetParts, showEffectors, showEvents, showLoop, showMemories, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
+import { forgetPictures, showPictures } from "./live_pictures.js";
 import { LinePlot, markNights } from "./live_plots.js";
 
 const HISTORY_SECS = 10;
@@ -44,6 +45,7 @@ function onFrame(next) {
   showSleep(status, frame.sleep);
   showEffectors(status, frame.actions);
   find("glance").classList.toggle("alone", !frame.puzzles.length && !frame.worlds.length);
+  showPictures(frame.sources, frame.worlds);
   showHand(frame.puzzles, frame.worlds);
   plots.tick.options.level = budgetMillis(status);
   plots.tick.add(status.run_secs, { total: status.tick_ms, model: status.model_ms });
@@ -60,6 +62,7 @@ function onFrame(next) {
 function beginSession() {
   forgetParts();
   forgetHand();
+  forgetPictures();
   markNights([]);
   Object.assign(plots.curve.options, CURVE);
   put(find("curve-note"), CURVE_NOTE);

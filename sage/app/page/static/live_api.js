@@ -25,6 +25,19 @@ export async function command(verb) {
   if (response.status === NO_TOKEN) sessionStorage.removeItem(KEY);
   return settled(response);
 }
+// The newest picture of a source; null where the one with the tag `known` is still the newest, and where there is none.
+export async function readPicture(source, known) {
+  const headers = { ...(known ? { "if-none-match": known } : {}), ...ownToken() };
+  const response = await fetch(`/api/picture?name=${encodeURIComponent(source)}`, { headers, cache: "no-store" }).catch(() => null);
+  if (response?.status !== 200) return null;
+  const file = await response.blob();
+  const address = await new Promise((done) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result);
+    reader.readAsDataURL(file);
+  });
+  return { tag: response.headers.get("etag"), address };
+}
 async function settled(response) {
   const body = await response.json();
   if (!response.ok) throw new Error(body.error?.message ?? `status ${response.status}`);

@@ -1,5 +1,7 @@
 // The puzzle in hand as its answer forms, and the worlds that the loop acts in.
 import { drawn, find, make, number, percent, count } from "./live_format.js";
+import { pathOf } from "./live_path.js";
+import { picturesOf } from "./live_pictures.js";
 
 let pinned = null;  // the step that the reader chose, null for the newest
 let shownKey = "";
@@ -84,14 +86,16 @@ function boxes(puzzle, columns) {
   return found;
 }
 
-// Each world: the return so far, and a picture of those of the last episodes.
+// Each world: the return so far, what its cameras show, the path of its episode, and the returns of the last ones.
 function episodes(worlds) {
   if (!worlds?.length) return [];
   const note = make("p", { class: "note", text: "A dot for the return of each of the last episodes, green where it reached its goal; the line is their median." });
-  return [note, ...worlds.flatMap((world) => [
+  return [...worlds.flatMap((world) => [
     make("div", { class: "levels" }, make("span", { text: world.world }), make("span", { text: number(world.episode_return) }), make("span", { class: "soft", text: `median ${number(world.recent_return)}, ${count(world.num_episodes)} episodes` })),
+    ...picturesOf(world.world),
+    ...pathOf(world),
     returnsOf(world),
-  ])];
+  ]), note];
 }
 
 const WIDE = 300, HIGH = 76, EDGE = 8;
