@@ -37,7 +37,7 @@ function begin({ name, picture: [width, height] }, worlds) {
 async function refresh(source, picture) {
   if (picture.isAsked) return;
   picture.isAsked = true;
-  const found = await readPicture(source, picture.tag);
+  const found = await readPicture(source, picture.tag).catch(() => null);  // the reply was cut off
   picture.isAsked = false;
   if (!found) return;
   picture.tag = found.tag;
