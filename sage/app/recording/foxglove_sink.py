@@ -48,6 +48,9 @@ class FoxgloveSink:
     def address(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
+    def begin(self, start_ns: int) -> None:
+        """Nothing: its viewers show wall time."""
+
     def add_channel(self, channel: ChannelSpec) -> int:
         schema = self._foxglove.Schema(
             name=channel.schema_name, encoding="jsonschema", data=json.dumps(channel.schema).encode()

@@ -1,16 +1,15 @@
-"""`sage run --foxglove`: a session seen live in Foxglove, an Attachment of the session."""
+"""`sage run --foxglove` and `--rerun`: a session seen live in a viewer, an Attachment of the session."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import structlog
 
 from sage.app.config.sage_config import SageConfig
 from sage.app.recording.channels import MessageSink
 from sage.app.recording.feed import RunFeed
-from sage.app.recording.foxglove_sink import FoxgloveSink
 from sage.app.session.attachments import SessionStart
 from sage.app.session.build import Run
 from sage.mailbox.clock import Clock
@@ -19,22 +18,36 @@ from sage.runtime.report import Instrument
 log = structlog.get_logger("sage.app")
 
 
-class LiveServer:
-    """port: 0 for a free one; the log has the address."""
+class ViewerSink(MessageSink, Protocol):
+    """A server on this machine. `close` is safe to call twice."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._sink: FoxgloveSink | None = None
-        self._feed = RunFeed(self._opened, name="foxglove")
+    @property
+    def address(self) -> str: ...
+
+    def begin(self, start_ns: int) -> None:
+        """start_ns: wall time of the session's start, before the first channel."""
+        ...
+
+
+class LiveServer:
+    """viewer: its name.  make_sink: starts the server for a session of that name; UserError where it cannot.
+    The log has the address.
+    """
+
+    def __init__(self, viewer: str, make_sink: Callable[[str], ViewerSink]) -> None:
+        self._viewer = viewer
+        self._make_sink = make_sink
+        self._sink: ViewerSink | None = None
+        self._feed = RunFeed(self._opened, name=self.name)
 
     @property
     def name(self) -> str:
-        return "foxglove"
+        return self._viewer.lower()
 
     def prepare(self, config: SageConfig, run: Run, clock: Clock) -> None:
         """Starts the server. UserError for a port that is taken, and without the package."""
-        self._sink = FoxgloveSink(self._port, name=config.name)
-        log.info("foxglove: open this address as a data source", address=self._sink.address)
+        self._sink = self._make_sink(config.name)
+        log.info(f"{self.name}: open this address as a data source", address=self._sink.address)
         self._feed.prepare(config, run, clock)
 
     def begin(self, start: SessionStart) -> Instrument:
@@ -55,8 +68,9 @@ class LiveServer:
 
     def lines(self) -> Sequence[str]:
         found = self._feed.statistics()
-        return [f"Foxglove: {found.num_messages:,} messages to viewers, {found.num_dropped:,} dropped"]
+        return [f"{self._viewer}: {found.num_messages:,} messages to viewers, {found.num_dropped:,} dropped"]
 
     def _opened(self, start: SessionStart, start_ns: int) -> MessageSink:
         assert self._sink is not None
+        self._sink.begin(start_ns)
         return self._sink
