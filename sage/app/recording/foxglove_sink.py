@@ -19,6 +19,8 @@ BACKLOG = 1024
 class FoxgloveSink:
     """port: 0 for a free one. UserError for a port that is taken, and without the package foxglove-sdk."""
 
+    num_left_out = 0  # what a slow client loses is its own
+
     def __init__(self, port: int, *, name: str = "sage") -> None:
         try:
             import foxglove

@@ -19,7 +19,11 @@ log = structlog.get_logger("sage.app")
 
 
 class ViewerSink(MessageSink, Protocol):
-    """A server on this machine. `close` is safe to call twice."""
+    """A server on this machine. num_left_out: messages that it did not take, as a viewer does not read.
+    `close` is safe to call twice.
+    """
+
+    num_left_out: int
 
     @property
     def address(self) -> str: ...
@@ -54,7 +58,9 @@ class LiveServer:
         return self._feed.begin(start)
 
     def notices(self) -> tuple[str, ...]:
-        return self._feed.notices()
+        num = self._num_left_out
+        stopped = (f"{self.name}: a viewer does not read: {num:,} messages left out",) if num else ()
+        return (*self._feed.notices(), *stopped)
 
     def close(self) -> None:
         self._feed.close()
@@ -64,11 +70,18 @@ class LiveServer:
     def figures(self) -> dict[str, Any]:
         found = self._feed.statistics()
         address = "" if self._sink is None else self._sink.address
-        return {"address": address, "num_messages": found.num_messages, "num_dropped": found.num_dropped}
+        num_dropped = found.num_dropped + self._num_left_out
+        return {"address": address, "num_messages": found.num_messages, "num_dropped": num_dropped}
 
     def lines(self) -> Sequence[str]:
-        found = self._feed.statistics()
-        return [f"{self._viewer}: {found.num_messages:,} messages to viewers, {found.num_dropped:,} dropped"]
+        found = self.figures()
+        return [
+            f"{self._viewer}: {found['num_messages']:,} messages to viewers, {found['num_dropped']:,} dropped"
+        ]
+
+    @property
+    def _num_left_out(self) -> int:
+        return 0 if self._sink is None else self._sink.num_left_out
 
     def _opened(self, start: SessionStart, start_ns: int) -> MessageSink:
         assert self._sink is not None

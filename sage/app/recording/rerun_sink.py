@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from sage.app.recording.rerun_layout import SESSION_TIME, layout_of
 from sage.app.recording.rerun_package import import_rerun, new_stream
 from sage.app.terminal.errors import UserError
 
-#: What the server keeps for viewers that connect later; then the oldest goes.
-SERVER_MEMORY = "256MiB"
+#: What the server keeps for viewers that connect later, then the oldest goes: it takes up to 2.4 times that.
+SERVER_MEMORY = "128MiB"
+#: Bytes of messages after which the server must have taken them, and how long that is waited for.
+MAX_WAITING_BYTES, TAKEN_SECS = 16 << 20, 1.0
 #: How long is waited for the server to start, and for what it has not got at the end.
 FLUSH_SECS = 5.0
 _HOST = "127.0.0.1"
@@ -82,6 +85,9 @@ class RerunSink:
 class RerunServer(RerunSink):
     """A gRPC server on 127.0.0.1. port: 0 for a free one. UserError for a port that is taken, and without the
     package rerun-sdk.
+
+    A viewer that is connected and does not read stops the server, and rerun has no bound for what waits for
+    it. Then messages are left out, and counted, until it reads again.
     """
 
     def __init__(self, port: int, *, name: str = "sage") -> None:
@@ -99,10 +105,36 @@ class RerunServer(RerunSink):
             raise UserError(f"{option}: {reason.lower()}: give another port, or 0 for a free one") from error
         stream.send_recording_name(name)
         super().__init__(rerun, stream)
+        self.num_left_out = 0
+        self._num_waiting = 0
+        self._retry_at: float | None = None  # of a server that is stopped
 
     @property
     def address(self) -> str:
         return f"rerun+http://{_HOST}:{self.port}/proxy"
+
+    def wants(self, channel: int) -> bool:
+        if self._retry_at is not None and time.monotonic() >= self._retry_at:
+            self._wait()
+        if self._retry_at is not None:
+            self.num_left_out += 1
+            return False
+        return super().wants(channel)
+
+    def write(self, channel: int, data: bytes, *, log_ns: int, publish_ns: int, sequence: int) -> None:
+        super().write(channel, data, log_ns=log_ns, publish_ns=publish_ns, sequence=sequence)
+        self._num_waiting += len(data)
+        if self._num_waiting > MAX_WAITING_BYTES:
+            self._wait()
+
+    def _wait(self) -> None:
+        """For the server to take what was written."""
+        try:
+            self._stream.flush(timeout_sec=TAKEN_SECS)
+        except RuntimeError:
+            self._retry_at = time.monotonic() + TAKEN_SECS
+        else:
+            self._num_waiting, self._retry_at = 0, None
 
 
 def _free_port(port: int) -> int:
