@@ -226,16 +226,17 @@ class _Tick(Entities):
             self._state = message["state"]
             yield Entry(self._path("state"), (self._rerun.StateChange(state=self._state),))
         yield from self._of("model", {name: message.get(name) for name in ("num_segments", "value")})
-        timing = {name: message["timing"][f"{name}_ns"] / 1e6 for name in ("total", "model")}
-        yield from self._of("timing", {f"{name}_ms": value for name, value in timing.items()})
+        timing = message.get("timing", {})
+        times = {f"{name}_ms": timing.get(f"{name}_ns", math.nan) / 1e6 for name in ("total", "model")}
+        yield from self._of("timing", times)
         for group, names in _TICK_SERIES.items():
-            yield from self._of(group, {name: message[group].get(name) for name in names})
+            yield from self._of(group, {name: message.get(group, {}).get(name) for name in names})
         sources = {source["name"]: source for source in message["sources"]}
         self._sources += [name for name in sources if name not in self._sources]
         for name in SOURCE_SERIES:
             values = [sources.get(source, {}).get(name) for source in self._sources]
             yield from self._series[name].entries(self._sources, values)
-        for action in message["actions"]:
+        for action in message.get("actions", ()):
             yield from self._done(action["effector"], action["done"])
 
     def _of(self, group: str, values: Mapping[str, Any]) -> Iterator[Entry]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from sage.app.terminal.errors import UserError
 SERVER_MEMORY = "128MiB"
 #: Bytes of messages after which the server must have taken them, and how long that is waited for.
 MAX_WAITING_BYTES, TAKEN_SECS = 16 << 20, 1.0
-#: How long is waited for the server to start, and for what it has not got at the end.
-FLUSH_SECS = 5.0
+#: How long is waited for the server to start.
+START_SECS = 5.0
 _HOST = "127.0.0.1"
 
 
@@ -72,15 +73,6 @@ class RerunSink:
         for entry in entities.entries(message):
             stream.log(entry.path, *entry.data, static=entry.is_static, strict=True)
 
-    def close(self, ending: dict[str, str]) -> None:
-        """Safe to call twice."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            try:
-                stream.flush(timeout_sec=FLUSH_SECS)
-            finally:
-                stream.disconnect()
-
 
 class RerunServer(RerunSink):
     """A gRPC server on 127.0.0.1. port: 0 for a free one. UserError for a port that is taken, and without the
@@ -98,7 +90,7 @@ class RerunServer(RerunSink):
             #: The port that it listens on.
             self.port = _free_port(port)
             stream.set_sinks(rerun.GrpcServerSink(_HOST, self.port, server_memory_limit=SERVER_MEMORY))
-            stream.flush(timeout_sec=FLUSH_SECS)  # an error where it could not listen
+            stream.flush(timeout_sec=START_SECS)  # an error where it could not listen
         except (OSError, RuntimeError, ValueError) as error:
             stream.disconnect()
             reason = getattr(error, "strerror", None) or str(error)
@@ -126,6 +118,14 @@ class RerunServer(RerunSink):
         self._num_waiting += len(data)
         if self._num_waiting > MAX_WAITING_BYTES:
             self._wait()
+
+    def close(self, ending: dict[str, str]) -> None:
+        """Stop the server; what a viewer has not read by then is lost. Safe to call twice."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(RuntimeError):
+                stream.flush(timeout_sec=TAKEN_SECS)
+            stream.disconnect()
 
     def _wait(self) -> None:
         """For the server to take what was written."""
