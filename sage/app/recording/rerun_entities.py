@@ -138,9 +138,13 @@ class _Tensor(_Reading):
     def entries(self, message: dict[str, Any]) -> Iterator[Entry]:
         array = np.frombuffer(base64.b64decode(message["data"]), dtype=message["dtype"])
         array = array.reshape(message["shape"])
-        array = array.view(np.uint8) if array.dtype == np.bool_ else array
-        make = self._rerun.BarChart if self.kind == "bars" else self._rerun.Tensor
-        yield Entry(self.path, (make(array), self._facts(message)))
+        is_binary = array.dtype == np.bool_
+        array = array.view(np.uint8) if is_binary else array
+        if self.kind == "bars":
+            drawn = self._rerun.BarChart(array)
+        else:
+            drawn = self._rerun.Tensor(array, value_range=(0, 1) if is_binary else None)
+        yield Entry(self.path, (drawn, self._facts(message)))
 
 
 class _Picture(_Reading):

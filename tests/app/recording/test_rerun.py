@@ -175,6 +175,7 @@ def test_pictures_and_tensors_have_their_bytes(rows: dict[str, list[dict[str, An
     [sound], [grid] = rows["/sensors/sound"], rows["/sensors/map"]
     assert sound["BarChart:values"][0]["buffer"] == VALUES["sound"].tolist()
     assert grid["Tensor:data"][0]["shape"] == [20, 20]
+    assert grid["Tensor:value_range"] == [[0, 1]]
     assert grid["Tensor:data"][0]["buffer"] == np.eye(20, dtype=int).reshape(-1).tolist()
 
 
