@@ -32,6 +32,7 @@ EXTRAS = {
     "parquet": "pyarrow",
     "recording": "mcap",
     "foxglove": "foxglove",
+    "rerun": "rerun mcap",
     "groot": "zmq websockets",
     "export": "onnx onnxscript onnxruntime",
     "sweep": "optuna",

@@ -79,6 +79,7 @@ STEPS = (
     Step("sage recording check run.recovered.mcap"),
     Step("sage recording export run.mcap --out tables --format csv"),
     Step("sage recording export run.mcap --out tables --format parquet", "--out other"),
+    Step("sage recording export run.mcap --out run.rrd --format rrd"),
     Step("sage replay run.mcap", text="equal"),
     Step("sage config show", text="rate_hz"),
     Step("sage mailbox ls"),

@@ -83,6 +83,16 @@ FoxgloveOption = Annotated[
         help="Serve the session live to Foxglove on this machine. Its usual port is 8765; 0: a free one.",
     ),
 ]
+RerunOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rerun",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve the session live to rerun on this machine. Its usual port is 9876; 0: a free one.",
+    ),
+]
 RecordJpegOption = Annotated[
     bool,
     typer.Option("--record-jpeg", help="Record pictures as JPEG: smaller, and not bit for bit."),

@@ -14,6 +14,7 @@ from sage.app.cli.options import (
     JsonOption,
     NoLiveOption,
     RecordOption,
+    RerunOption,
     SetOption,
     StateDirOption,
     command_group,
@@ -44,6 +45,7 @@ def replay(
     no_live: NoLiveOption = False,
     record: RecordOption = None,
     foxglove: FoxgloveOption = None,
+    rerun: RerunOption = None,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop again on the readings of a recording, on a simulated clock, and compare the reports.
@@ -67,7 +69,7 @@ def replay(
         fast=True,
         live=not no_live,
         json_output=json_output,
-        attached=attachments(record, foxglove=foxglove, others=(ReplayCheck(recorded),)),
+        attached=attachments(record, foxglove=foxglove, rerun=rerun, others=(ReplayCheck(recorded),)),
     )
 
 
@@ -130,16 +132,25 @@ def recover(
 @app.command("export")
 def export(
     file: FileArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="PATH", help="Folder to write to; with --format rrd the file."),
+    ],
     file_format: Annotated[
-        Literal["parquet", "csv"], typer.Option("--format", help="parquet or csv.")
+        Literal["parquet", "csv", "rrd"],
+        typer.Option("--format", help="parquet or csv: tables; rrd: a file for rerun (extra `rerun`)."),
     ] = "parquet",
     json_output: JsonOption = False,
 ) -> None:
-    """Write one table for each source, and tables of ticks, trust and events."""
-    from sage.app.recording.export import export_recording
+    """Write one table for each source, and tables of ticks, trust and events; or a file for rerun."""
+    if file_format == "rrd":
+        from sage.app.recording.export_rrd import export_rrd
 
-    written = [str(path) for path in export_recording(file, out, file_format)]
+        written = [str(export_rrd(file, out))]
+    else:
+        from sage.app.recording.export import export_recording
+
+        written = [str(path) for path in export_recording(file, out, file_format)]
     if json_output:
         _print({"files": written})
         return

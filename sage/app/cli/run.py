@@ -23,6 +23,7 @@ from sage.app.cli.options import (
     RecordJpegOption,
     RecordMaxBytesOption,
     RecordOption,
+    RerunOption,
     SetOption,
     StateDirOption,
     TrackOption,
@@ -70,6 +71,7 @@ def run(
     record_max_bytes: RecordMaxBytesOption = None,
     record_jpeg: RecordJpegOption = False,
     foxglove: FoxgloveOption = None,
+    rerun: RerunOption = None,
     page: PageOption = False,
     port: PagePortOption = 8642,
     host: PageHostOption = "127.0.0.1",
@@ -109,7 +111,9 @@ def run(
         live=not no_live,
         json_output=json_output,
         trace_path=trace,
-        attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove),
+        attached=attachments(
+            record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove, rerun=rerun
+        ),
         page=PageOptions(port=port, opens_browser=open_page, host=host, allowed_hosts=tuple(allow_host or ()))
         if page or open_page
         else None,

@@ -31,6 +31,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "parquet": (("pyarrow",), "Parquet tables and exports"),
     "recording": (("mcap",), "sessions recorded and replayed (MCAP)"),
     "foxglove": (("foxglove",), "`sage run --foxglove`: a session seen live in Foxglove"),
+    "rerun": (("rerun", "mcap"), "recordings exported to rerun, `sage run --rerun` (500 MB on the disk)"),
     "fast": (("numba",), "the loop, puzzle generators and CPU training, compiled (numba)"),
     "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes in CuPy and Numba kernels"),
     "flash": (("flash_attn",), "attention on CUDA in fp16 and bf16 (flash-attn)"),

@@ -1,1 +1,1 @@
-"""Recordings of sessions as MCAP files: written, rebuilt, exported, replayed, and shown live in Foxglove."""
+"""Recordings of sessions as MCAP files: written, rebuilt, exported, replayed, and shown live in viewers."""

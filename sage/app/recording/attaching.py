@@ -13,6 +13,7 @@ def attachments(
     max_bytes: int | None = None,
     jpeg: bool = False,
     foxglove: int | None = None,
+    rerun: int | None = None,
     others: tuple[Attachment, ...] = (),
 ) -> Attachments:
     """UserError for options that do not fit, and for a package that is missing."""
@@ -22,7 +23,13 @@ def attachments(
 
         found.append(Recorder(record, max_bytes=max_bytes, jpeg=jpeg))
     if foxglove is not None:
+        from sage.app.recording.foxglove_sink import FoxgloveSink
         from sage.app.recording.live_server import LiveServer
 
-        found.append(LiveServer(foxglove))
+        found.append(LiveServer("Foxglove", lambda name: FoxgloveSink(foxglove, name=name)))
+    if rerun is not None:
+        from sage.app.recording.live_server import LiveServer
+        from sage.app.recording.rerun_sink import RerunServer
+
+        found.append(LiveServer("rerun", lambda name: RerunServer(rerun, name=name)))
     return Attachments(found)

@@ -19,6 +19,8 @@ BACKLOG = 1024
 class FoxgloveSink:
     """port: 0 for a free one. UserError for a port that is taken, and without the package foxglove-sdk."""
 
+    num_left_out = 0  # what a slow client loses is its own
+
     def __init__(self, port: int, *, name: str = "sage") -> None:
         try:
             import foxglove
@@ -47,6 +49,9 @@ class FoxgloveSink:
     @property
     def address(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
+
+    def begin(self, start_ns: int) -> None:
+        """Nothing: its viewers show wall time."""
 
     def add_channel(self, channel: ChannelSpec) -> int:
         schema = self._foxglove.Schema(
