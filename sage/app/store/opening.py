@@ -12,7 +12,7 @@ from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.page_checks import SUFFIX, DamagedChecks, damage_of_file, damage_of_log
 from sage.app.store.schema import refuse_newer
 from sage.app.terminal.errors import UserError
-from sage.durable import damaged_name, set_aside_of
+from sage.durable import damaged_name, remove_partials, set_aside_of
 
 
 def open_to_read(path: Path) -> MetricsStore:
@@ -33,9 +33,11 @@ def open_to_read(path: Path) -> MetricsStore:
 
 def repair(path: Path, say: Callable[[str], object]) -> None:
     """Before a session writes to the store: a damaged one is renamed, with its log; what is lost is passed to
-    `say`, a line each. No other process may write. UserError for one of a newer version, which may keep its
-    checksums in another way: its files stay as they are.
+    `say`, a line each. Unfinished files of killed processes in its folder are deleted. No other process may
+    write. UserError for one of a newer version, which may keep its checksums in another way: its files stay
+    as they are.
     """
+    remove_partials(path.parent)
     if not path.is_file():
         return
     refuse_newer(path)

@@ -26,6 +26,8 @@ _HEAD = struct.Struct("<8sII32s")  # mark, bytes of a page, number of pages, dig
 _LOG_HEAD, _FRAME_HEAD = 32, 24
 #: A frame whose salt differs in so few bits from its neighbours' was of the same log.
 _FEW_BITS = 2
+#: In no log: SQLite writes nothing to the page of this byte, which it locks (The Database File Format, 1.4).
+LOCK_BYTE = 1 << 30
 #: Held by a transaction that writes, and by a merge: the log's pages must be those that are merged.
 WRITING = threading.Lock()
 #: How often a page that differs is read again: another process may be merging.
@@ -145,7 +147,7 @@ def damage_of_file(path: Path) -> str:
 
 def _differing(path: Path, checks: Checks, only: list[int] | None) -> list[int]:
     found = []
-    in_log = _pages_in_log(path).keys()  # newer there: the file's page is not read
+    not_read = _pages_in_log(path).keys() | {LOCK_BYTE // checks.page_bytes + 1}  # newer there, or no data
     with path.open("rb") as file:
         for number in only or range(1, len(checks.after) + 1):
             if only:
@@ -154,7 +156,7 @@ def _differing(path: Path, checks: Checks, only: list[int] | None) -> list[int]:
             if len(page) < checks.page_bytes:
                 break  # the file was shortened since, or its end is in the log
             sums = (int(checks.before[number - 1]), int(checks.after[number - 1]))
-            if number not in in_log and zlib.crc32(page) not in sums:
+            if number not in not_read and zlib.crc32(page) not in sums:
                 found.append(number)
     return found
 

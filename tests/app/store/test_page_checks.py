@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.opening import open_to_read, repair
-from sage.app.store.page_checks import SUFFIX, damage_of_file, damage_of_log, log_bytes, merge
+from sage.app.store.page_checks import LOCK_BYTE, SUFFIX, damage_of_file, damage_of_log, log_bytes, merge
 from sage.app.store.schema import SCHEMA_VERSION
 from sage.app.terminal.errors import UserError
 
@@ -22,6 +25,14 @@ def flip(path: Path, bit: int) -> None:
     data = bytearray(path.read_bytes())
     data[bit // 8] ^= 1 << bit % 8
     path.write_bytes(data)
+
+
+def flip_at(path: Path, byte: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(byte)
+        (value,) = file.read(1)
+        file.seek(byte)
+        file.write(bytes([value ^ 1]))
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +66,33 @@ def test_any_flipped_bit_of_the_file_is_found(path: Path) -> None:
         assert damage_of_file(path) == f"the checksum of page {page} differs (1 in all)"
         flip(path, bit)
     assert damage_of_file(path) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_store_beyond_one_gibibyte_is_not_damaged(path: Path) -> None:
+    """SQLite leaves out the page of the byte that it locks, which is the first one after 1 GiB."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("CREATE TABLE filling (bytes BLOB)")
+        while path.stat().st_size <= LOCK_BYTE + 4096:
+            connection.execute("INSERT INTO filling VALUES (zeroblob(64 * 1024 * 1024))")
+            merge(connection, path)
+    assert damage_of_file(path) == ""
+    num_bytes = path.stat().st_size
+    flip_at(path, num_bytes - 2048)
+    assert damage_of_file(path) == f"the checksum of page {num_bytes // 4096} differs (1 in all)"
+
+
+def test_what_a_killed_process_left_unfinished_is_deleted(path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = [path.with_name(f".{path.name}{SUFFIX}.{pid}.partial") for pid in (ended.pid, os.getppid())]
+    for each in left:
+        each.write_bytes(b"unfinished")
+    repair(path, pytest.fail)
+    assert [each.exists() for each in left] == [False, True]
 
 
 def test_a_damaged_store_is_refused_by_readers_and_renamed_by_the_next_session(path: Path) -> None:
