@@ -147,7 +147,9 @@ class Record:
 
     def _compare(self, found: dict[str, Any], kind: str) -> None:
         self.counts["restarts that recovered"] += 1
-        self.problems += [f"life {self.lives}: {each}" for each in found["problems"]]
+        # A damaged file stays where it is: the first life that finds it reports it.
+        known = {problem.partition(": ")[2] for problem in self.problems}
+        self.problems += [f"life {self.lives}: {each}" for each in found["problems"] if each not in known]
         last = self.last.pop(kind, None)
         if last is None:
             return

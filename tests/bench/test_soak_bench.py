@@ -136,6 +136,14 @@ def test_what_a_life_lacks_is_a_problem_and_a_record_reads_back(tmp_path: Path) 
         assert Record.read(tmp_path, 3).plain() == record.plain()
 
 
+def test_a_damaged_file_is_one_problem_of_all_lives() -> None:
+    record = Record()
+    found = {"kind": "recovered", "memory": 0, "audit": 0, "stored": 0, "problems": ["store.sqlite.damaged"]}
+    for _ in range(3):
+        record.note_life([found])
+    assert record.problems == ["life 1: store.sqlite.damaged"]
+
+
 def test_state_directories_side_by_side_are_one_result() -> None:
     def part(seed: int, step: int) -> dict[str, Any]:
         rows = [[1, WARM_TICKS + 100 * at, step * at, 5, 2] for at in range(20)]
