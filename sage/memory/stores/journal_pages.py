@@ -3,6 +3,8 @@
 A row is found by its mark, not through SQLite's tree: a damaged page loses the rows that touch it and no
 other, and rows behind a damaged frame of the log, which SQLite drops, are read too. A row is one BLOB: it
 begins in a leaf page and continues in a chain of overflow pages (SQLite file format, sections 1.5 and 1.6).
+What SQLite moves inside of a page leaves remains between the pointers of the cells and the first cell
+(section 1.6): a mark there is of no row.
 Invariant: every row returned passed its checksum; the files are only read.
 """
 
@@ -25,6 +27,8 @@ from sage.memory.stores.journal_row import (
 )
 
 PAGE_BYTES = 4096
+_LEAF_OF_TABLE = 0x0D
+_PAGE_HEADER_BYTES = 8
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 Pages = Mapping[int, bytes]
 
@@ -77,7 +81,16 @@ def _note_row(found: FoundRows, page: bytes, at: int, books: tuple[Pages, ...], 
         except (DamagedRow, KeyError):
             continue
         return
-    found.unreadable.add(sequence)
+    if not _is_free(page, at):
+        found.unreadable.add(sequence)
+
+
+def _is_free(page: bytes, at: int) -> bool:
+    """Whether a byte of a leaf page is between the pointers of its cells and the first cell. The header of
+    page 1 is elsewhere, and that page has no row.
+    """
+    num_cells, first_cell = int.from_bytes(page[3:5], "big"), int.from_bytes(page[5:7], "big")
+    return page[0] == _LEAF_OF_TABLE and _PAGE_HEADER_BYTES + 2 * num_cells <= at < first_cell
 
 
 def _pieces(page: bytes, at: int, num_bytes: int, pages: Pages) -> Iterator[bytes]:

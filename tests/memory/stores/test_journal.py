@@ -25,7 +25,8 @@ from sage.memory.stores.journal_file import (
     read_journal,
     restart_journal,
 )
-from sage.memory.stores.journal_row import DamagedRow, JournalRow, decode, encode
+from sage.memory.stores.journal_pages import PAGE_BYTES
+from sage.memory.stores.journal_row import MARK, DamagedRow, JournalRow, decode, encode
 
 WAIT_SECS = 60.0
 
@@ -286,6 +287,27 @@ def test_a_flipped_bit_in_a_row_is_counted(killed: Path) -> None:
     contents = read_journal(_copy(killed, killed.parent / "flipped.sqlite", file=changed))
     assert (contents.num_damaged, contents.is_intact) == (1, False)
     assert [found.id for found in contents.rows] == [number for number in range(1, 53) if number != 7]
+
+
+def test_remains_that_sqlite_leaves_between_cells_are_no_damage(path: Path) -> None:
+    """Seen after kill -9: a cell was moved within its page, and its mark stayed before the first cell."""
+    fill(path, range(1, 40))
+    file = bytearray(path.read_bytes())
+    pages = [
+        at
+        for at in range(0, len(file), PAGE_BYTES)
+        if file[at] == 0x0D and MARK in file[at : at + PAGE_BYTES]
+    ]
+    num_changed = 0
+    for at in pages:
+        num_cells, first = (int.from_bytes(file[at + each : at + each + 2], "big") for each in (3, 5))
+        if first - 8 - 2 * num_cells >= 12:
+            file[at + first - 12 : at + first] = MARK + b"\xea\x01\0\0"  # the rest is of the first cell
+            num_changed += 1
+    assert num_changed
+    path.write_bytes(file)
+    contents = read_journal(path)
+    assert (contents.num_damaged, contents.is_intact, len(contents.rows)) == (0, True, 39)
 
 
 def _flipped_frame(killed: Path) -> Path:
