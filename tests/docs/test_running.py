@@ -44,7 +44,7 @@ STEPS = (
     Step("sage solve sudoku - --search 256 --sound", given=EASY + "\n"),
     Step("sage run --seconds 120", SHORT),
     Step("sage run --seconds 120 --state-dir life --set sleep.enabled=false", SHORT),
-    Step("sage sleep life", text="night"),
+    Step("sage sleep life", text="stream puzzles:"),
     Step("sage run --seconds 120 --state-dir life", SHORT),
     Step("sage memory inspect", text="recall"),
     Step("sage memory search store=recall context=0"),
