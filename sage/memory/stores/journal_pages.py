@@ -3,8 +3,8 @@
 A row is found by its mark, not through SQLite's tree: a damaged page loses the rows that touch it and no
 other, and rows behind a damaged frame of the log, which SQLite drops, are read too. A row is one BLOB: it
 begins in a leaf page and continues in a chain of overflow pages (SQLite file format, sections 1.5 and 1.6).
-What SQLite moves inside of a page leaves remains between the pointers of the cells and the first cell
-(section 1.6): a mark there is of no row.
+In the unallocated region of a leaf page, between the cell pointers and the first cell (section 1.6), are
+remains of cells that SQLite has moved: a mark there is of no row.
 Invariant: every row returned passed its checksum; the files are only read.
 """
 
@@ -81,13 +81,13 @@ def _note_row(found: FoundRows, page: bytes, at: int, books: tuple[Pages, ...], 
         except (DamagedRow, KeyError):
             continue
         return
-    if not _is_free(page, at):
+    if not _is_unallocated(page, at):
         found.unreadable.add(sequence)
 
 
-def _is_free(page: bytes, at: int) -> bool:
-    """Whether a byte of a leaf page is between the pointers of its cells and the first cell. The header of
-    page 1 is elsewhere, and that page has no row.
+def _is_unallocated(page: bytes, at: int) -> bool:
+    """Whether a byte is in the unallocated region of a leaf page. Page 1, whose header is elsewhere, has no
+    row.
     """
     num_cells, first_cell = int.from_bytes(page[3:5], "big"), int.from_bytes(page[5:7], "big")
     return page[0] == _LEAF_OF_TABLE and _PAGE_HEADER_BYTES + 2 * num_cells <= at < first_cell
