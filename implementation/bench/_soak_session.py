@@ -10,6 +10,7 @@ seeds and lives have equal plans.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import resource
@@ -177,6 +178,7 @@ class Life:
         return {
             "tick": number,
             "resident_bytes": process.memory_info().rss,
+            "heap_bytes": heap_bytes(),
             "descriptors": process.num_fds(),
             "threads": process.num_threads(),
             "counts": self.num_of_each(),
@@ -185,6 +187,28 @@ class Life:
     def num_of_each(self) -> dict[str, int]:
         secs = (self.clock.now_ns() - self.run.loop.epoch_ns) / 1e9
         return {**self.counts, **self.plan.num_begun(secs), **self.seen.counts}
+
+
+class _MallocInfo(ctypes.Structure):
+    """mallinfo2 of malloc.h, of all heaps together (mallinfo(3))."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks",
+            "keepcost",
+        )
+    )  # fmt: skip
+
+
+def heap_bytes() -> int | None:
+    """Bytes of the C library's memory that are in use; None where it does not count them (glibc does)."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
+        return None
+    mallinfo2.restype = _MallocInfo
+    found = mallinfo2()
+    return int(found.uordblks + found.hblkhd)
 
 
 def is_real(life: int) -> bool:

@@ -23,10 +23,10 @@ from _soak_processes import left_in_shm, still_there
 
 from sage.durable import checked_json, read_json, write_file
 
-FIGURES = ("resident_bytes", "descriptors", "threads")
+FIGURES = ("resident_bytes", "heap_bytes", "descriptors", "threads")
 KEYS = ("seed", "ticks", "lives", "counts", "problems", "samples", "most_unwritten", "last", "secs")
-#: Samples of a life before this tick are left out of slopes: bounded stores fill up, first nights begin.
-WARM_TICKS = 3000
+#: Samples of a life before this tick are left out of slopes: bounded stores fill up, code is compiled.
+WARM_TICKS = 10_000
 #: A life on the real clock has so many of the ticks of one on a manual clock, on average.
 REAL_SHARE = 0.3
 #: A life that says nothing for so long hangs.
@@ -35,17 +35,21 @@ PATIENCE_SECS = 240.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoakPlan:
-    """Until `ticks` in all, or for `minutes` of this call. ticks_a_kill: on average."""
+    """Until `ticks` in all, or for `minutes` of this call. ticks_a_kill: on average.  warm_ticks: of a life,
+    whose samples are left out of slopes.
+    """
 
     ticks: int = 1_000_000
     minutes: float = 110.0
-    ticks_a_kill: int = 10_000
+    ticks_a_kill: int = 15_000
     seed: int = 0
+    warm_ticks: int = WARM_TICKS
 
 
 def soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
     """What happened since the first call on `folder`. RuntimeError where the process fails."""
-    return parent_of(__file__, folder, plan.ticks, plan.minutes, plan.ticks_a_kill, plan.seed)
+    parts = (plan.ticks, plan.minutes, plan.ticks_a_kill, plan.seed, plan.warm_ticks)
+    return parent_of(__file__, folder, *parts)
 
 
 def soak_side_by_side(folder: Path, plan: SoakPlan, num_parts: int) -> dict[str, Any]:
@@ -56,10 +60,10 @@ def soak_side_by_side(folder: Path, plan: SoakPlan, num_parts: int) -> dict[str,
     homes = [folder, *(folder / f"part-{part}" for part in range(1, num_parts))]
     plans = [replace(share, seed=plan.seed + part) for part in range(num_parts)]
     with ThreadPoolExecutor(num_parts) as pool:
-        return joined(list(pool.map(soak, homes, plans)))
+        return joined(list(pool.map(soak, homes, plans)), plan.warm_ticks)
 
 
-def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def joined(parts: list[dict[str, Any]], warm_ticks: int = WARM_TICKS) -> dict[str, Any]:
     """What `run_soak` returned for each state directory as one: sums, and slopes of all lives."""
     counts: Counter[str] = Counter()
     samples, problems, num_lives = [], [], 0
@@ -78,14 +82,15 @@ def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
         "samples": samples,
         "most_unwritten": max(part["most_unwritten"] for part in parts),
         "secs": sum(part["secs"] for part in parts),
-        "slopes": slopes(samples),
+        "slopes": slopes(samples, warm_ticks),
     }
 
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """soak.json. samples: [life, tick, resident bytes, descriptors, threads].  most_unwritten: rows of the
-    memory journal that a kill lost, at most.  last: the last line of a tick, by kind of life.
+    """soak.json. samples: [life, tick, resident bytes, bytes of the heap in use, descriptors, threads].
+    most_unwritten: rows of the memory journal that a kill lost, at most.  last: the last line of a tick, by
+    kind of life.
     """
 
     seed: int = 0
@@ -93,7 +98,7 @@ class Record:
     lives: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
-    samples: list[list[int]] = field(default_factory=list)
+    samples: list[list[int | None]] = field(default_factory=list)
     most_unwritten: int = 0
     last: dict[str, dict[str, Any]] = field(default_factory=dict)
     secs: float = 0.0
@@ -196,7 +201,7 @@ def run_soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
         record.note_life(lines, kind)
         record.secs += time.monotonic() - began
         record.write(folder)
-    return record.plain() | {"slopes": slopes(record.samples)}
+    return record.plain() | {"slopes": slopes(record.samples, plan.warm_ticks)}
 
 
 def _one_life(
@@ -220,13 +225,20 @@ def _one_life(
     return fork.lines(), ending, fork.pid
 
 
-def slopes(samples: list[list[int]]) -> dict[str, dict[str, float | None]]:
+def slopes(
+    samples: list[list[int | None]], warm_ticks: int = WARM_TICKS
+) -> dict[str, dict[str, float | None]]:
     """Theil-Sen slope of each figure over ticks within a life, per 10,000 ticks, with its 95% interval
-    (Sen 1968: of the sorted pairwise slopes, with the variance of Kendall's S summed over lives).
+    (Sen 1968: of the sorted pairwise slopes, with the variance of Kendall's S summed over lives). None of a
+    figure that has no three pairs.
     """
     table = np.array(samples, float).reshape(-1, 2 + len(FIGURES))
-    table = table[table[:, 1] >= WARM_TICKS]
-    return {name: _slope(table[:, 0], table[:, 1], table[:, 2 + at]) for at, name in enumerate(FIGURES)}
+    table = table[table[:, 1] >= warm_ticks]
+    found = {}
+    for at, name in enumerate(FIGURES, 2):
+        lives, ticks, values = table[np.isfinite(table[:, at])][:, [0, 1, at]].T
+        found[name] = _slope(lives, ticks, values)
+    return found
 
 
 def _slope(lives: np.ndarray, ticks: np.ndarray, values: np.ndarray) -> dict[str, float | None]:
@@ -254,8 +266,12 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    ticks, minutes, ticks_a_kill, seed = sys.argv[2:]
+    ticks, minutes, ticks_a_kill, seed, warm_ticks = sys.argv[2:]
     wanted = SoakPlan(
-        ticks=int(ticks), minutes=float(minutes), ticks_a_kill=int(ticks_a_kill), seed=int(seed)
+        ticks=int(ticks),
+        minutes=float(minutes),
+        ticks_a_kill=int(ticks_a_kill),
+        seed=int(seed),
+        warm_ticks=int(warm_ticks),
     )
     print(json.dumps(run_soak(Path(sys.argv[1]), wanted)))
