@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,10 @@ from sage.app.cli.options import (
     PageNamesOption,
     PageOption,
     PagePortOption,
+    RecordJpegOption,
     RecordMaxBytesOption,
     RecordOption,
+    RerunOption,
     SetOption,
     command_group,
 )
@@ -55,12 +58,18 @@ def unit(
     allow_host: PageNamesOption = None,
     record: RecordOption = None,
     record_max_bytes: RecordMaxBytesOption = None,
+    record_jpeg: RecordJpegOption = False,
     foxglove: FoxgloveOption = None,
+    rerun: RerunOption = None,
 ) -> None:
     """Print the unit file."""
     from sage.app.daemon.unit import unit_text
 
-    words = [*_page_words(page, port, host, allow_host), *_record_words(record, record_max_bytes, foxglove)]
+    words = [
+        *_page_words(page, port, host, allow_host),
+        *_record_words(record, record_max_bytes, record_jpeg),
+        *_viewer_words({"--foxglove": foxglove, "--rerun": rerun}),
+    ]
     settings = _settings(config, system, account, overrides, drain_secs, words, record)
     typer.echo(unit_text(settings), nl=False)
 
@@ -78,13 +87,19 @@ def install(
     allow_host: PageNamesOption = None,
     record: RecordOption = None,
     record_max_bytes: RecordMaxBytesOption = None,
+    record_jpeg: RecordJpegOption = False,
     foxglove: FoxgloveOption = None,
+    rerun: RerunOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another unit of that name.")] = False,
 ) -> None:
     """Write the unit file to ~/.config/systemd/user, or to /etc/systemd/system with --system."""
     from sage.app.daemon.unit import UNIT_NAME, install_unit, unit_path, unit_text
 
-    words = [*_page_words(page, port, host, allow_host), *_record_words(record, record_max_bytes, foxglove)]
+    words = [
+        *_page_words(page, port, host, allow_host),
+        *_record_words(record, record_max_bytes, record_jpeg),
+        *_viewer_words({"--foxglove": foxglove, "--rerun": rerun}),
+    ]
     settings = _settings(config, system, account, overrides, drain_secs, words, record)
     path = unit_path(settings.scope)
     is_new = install_unit(path, unit_text(settings), replaces=force)
@@ -100,16 +115,20 @@ def _page_words(page: bool, port: int, host: str, allow_host: list[str] | None) 
     return ["--page", "--port", str(port), "--host", host, *names]
 
 
-def _record_words(record: Path | None, max_bytes: int | None, foxglove: int | None) -> list[str]:
+def _record_words(record: Path | None, max_bytes: int | None, is_jpeg: bool) -> list[str]:
     """UserError for a recording's name that will not do. Its folder may not exist yet."""
-    words: list[str] = []
-    if record is not None:
-        from sage.app.recording.mcap_sink import check_name
+    if record is None:
+        return []
+    from sage.app.recording.mcap_sink import check_name
 
-        check_name(record, max_bytes)
-        words += ["--record", str(record.absolute())]
-        words += [] if max_bytes is None else ["--record-max-bytes", str(max_bytes)]
-    return words if foxglove is None else [*words, "--foxglove", str(foxglove)]
+    check_name(record, max_bytes)
+    words = ["--record", str(record.absolute())]
+    words += [] if max_bytes is None else ["--record-max-bytes", str(max_bytes)]
+    return [*words, "--record-jpeg"] if is_jpeg else words
+
+
+def _viewer_words(ports: Mapping[str, int | None]) -> list[str]:
+    return [word for name, port in ports.items() if port is not None for word in (name, str(port))]
 
 
 def _settings(

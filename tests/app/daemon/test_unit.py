@@ -55,12 +55,17 @@ def test_a_service_has_the_page_unless_it_is_not_wanted(capsys: pytest.CaptureFi
 
 def test_a_service_records_where_it_may_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--record", str(tmp_path / "run.mcap"), "--record-max-bytes", "1000000000"]
-    assert invoke(["daemon", "unit", "--system", "--account", "sage", *place, "--foxglove", "8765"]) == 0
+    assert invoke(["daemon", "unit", "--system", "--account", "sage", *place, "--record-jpeg"]) == 0
     text = capsys.readouterr().out
-    assert f" --record {tmp_path}/run.mcap --record-max-bytes 1000000000 --foxglove 8765\n" in text
+    assert f" --record {tmp_path}/run.mcap --record-max-bytes 1000000000 --record-jpeg\n" in text
     assert f'\nReadWritePaths="-{tmp_path}"\n' in text
     assert invoke(["daemon", "unit", "--record", "run.txt"]) == 2
     assert "give a name that ends in .mcap" in capsys.readouterr().err
+
+
+def test_a_service_serves_viewers_on_its_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["daemon", "unit", "--foxglove", "8765", "--rerun", "9876"]) == 0
+    assert " --foxglove 8765 --rerun 9876\n" in capsys.readouterr().out
 
 
 def test_a_session_is_started_again_however_it_failed() -> None:
