@@ -163,3 +163,34 @@ def test_a_file_that_is_no_formula_is_refused(text: str) -> None:
 def test_a_file_that_is_no_graph_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"some\.col"):
         parse_graph(text, "some.col")
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "values", "told"),
+    [
+        (
+            SatTask(SatConfig(variables=4, clauses=2)),
+            "p cnf 4 2\n1 -2 0\n3 4 0",
+            [3, 2, 3, 2],
+            "v 1 -2 3 -4 0",
+        ),
+        (
+            ColouringTask(ColouringConfig(vertices=4, colours=3)),
+            "p edge 3 2\ne 1 2\ne 2 3",
+            [18, 20, 18],
+            "l 1 1\nl 2 3\nl 3 1",
+        ),
+    ],
+    ids=["sat", "colouring"],
+)
+def test_an_answer_is_its_values_whatever_a_model_gives_for_the_puzzle(
+    task: SatTask | ColouringTask, text: str, values: list[int], told: str
+) -> None:
+    puzzle = task.encode(text)
+    assert task.decode(puzzle) == text
+    answer = np.random.default_rng(0).integers(0, task.spec.vocab_size, len(puzzle)).astype(np.int32)
+    answer[np.flatnonzero(puzzle == task.spec.blank)] = values
+    whole = task.with_givens(puzzle[None], answer[None])
+    assert task.verify(puzzle[None], whole).all()
+    assert task.decode(whole[0]) == told
+    np.testing.assert_array_equal(whole[0][puzzle != task.spec.blank], puzzle[puzzle != task.spec.blank])
