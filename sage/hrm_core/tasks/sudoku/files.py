@@ -6,7 +6,9 @@ example.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +106,11 @@ def load_csv_lines(
 
 
 def _rating(row: dict[str, str], path: Path, line: int) -> float:
-    try:
-        return float(row["rating"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: line {line}: no rating: give a number, or no least rating") from None
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        rating = float(row["rating"])
+        if not math.isnan(rating):
+            return rating
+    raise InputError(f"{path}: line {line}: no rating: give a number, or no least rating")
 
 
 def _grids(rows: list[str], lines: list[int], path: Path, box: Box) -> np.ndarray:

@@ -45,3 +45,11 @@ def test_the_line_of_a_wrong_row_is_that_of_the_file(tmp_path: Path) -> None:
         load_csv(path, box, min_rating=5)
     path.write_text("\n".join(["source,question,answer,rating", *rows]))
     assert len(load_csv(path, box, min_rating=5)) == 1
+
+
+@pytest.mark.parametrize("rating", ["", "nan", "hard"])
+def test_a_rating_that_is_no_number_is_named(tmp_path: Path, rating: str) -> None:
+    path = tmp_path / "rated.csv"
+    path.write_text(f"source,question,answer,rating\nown,12343412214343..,1234341221434321,{rating}\n")
+    with pytest.raises(InputError, match="line 2: no rating"):
+        load_csv(path, box_of_size(4), min_rating=5)
