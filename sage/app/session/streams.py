@@ -14,7 +14,7 @@ from sage.app.terminal.errors import UserError, nearest
 from sage.errors import InputError, SageError
 from sage.hrm_core.tasks.address import TaskAddress, address_for
 from sage.hrm_core.tasks.catalogue import make_task
-from sage.mailbox.clock import Clock
+from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.hub import Hub
 from sage.runtime.sleep.puzzles.inline import InlineLearner
 from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
@@ -131,4 +131,9 @@ def _learner(setup: TrainerSetup, folder: Path, hub: Hub, clock: Clock) -> Puzzl
         )
     elif setup.config.where == "process":
         return ProcessLearner(setup, folder, hub, clock)
-    return InlineLearner(setup.stream, setup.names, setup.tasks, setup.configs, setup.config, seed=setup.seed)
+    learner = InlineLearner(
+        setup.stream, setup.names, setup.tasks, setup.configs, setup.config, seed=setup.seed
+    )
+    if not isinstance(clock, ManualClock):
+        learner.trainer.compile_loops()
+    return learner

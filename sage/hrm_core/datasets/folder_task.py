@@ -22,12 +22,15 @@ from sage.hrm_core.tasks.sudoku.grid import are_solutions, box_of_size, has_boxe
 from sage.hrm_core.tasks.sudoku.task import SudokuRules
 
 Rules = Literal["auto", "sudoku", "maze", "labels"]
+#: Examples of a side by which `auto` judges the rules.
+NUM_LOOKED_AT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderConfig:
     """path: a folder with train/ and test/.  rules: how an answer is verified: sudoku or maze by the rules,
-    labels by the folder's label of the same input, auto chosen from the shape and the vocabulary."""
+    labels by the folder's label of the same input, auto chosen from the shape and the vocabulary, and from
+    whether the first labels keep to these rules."""
 
     path: str = ""
     rules: Rules = "auto"
@@ -78,9 +81,24 @@ class FolderTask:
 
     def _found_rules(self) -> Rules:
         metadata, side = self.train.metadata, self._side_length
-        if side**2 == metadata.seq_len and metadata.vocab_size == side + 2 and has_boxes(side):
+        if side**2 != metadata.seq_len:
+            return "labels"
+        if metadata.vocab_size == side + 2 and has_boxes(side) and self._follow("sudoku"):
             return "sudoku"
-        return "maze" if side**2 == metadata.seq_len and metadata.vocab_size == len(SYMBOLS) + 1 else "labels"
+        is_maze = metadata.vocab_size == len(SYMBOLS) + 1 and self._follow("maze")
+        return "maze" if is_maze else "labels"
+
+    def _follow(self, rules: Rules) -> bool:
+        """Whether the labels of the first examples of both sides keep to the rules: other tasks have grids of
+        this shape and as many symbols.
+        """
+        for side in (self.train, self.test):
+            inputs, labels = (
+                np.asarray(each[:NUM_LOOKED_AT], np.int32) for each in (side.inputs, side.labels)
+            )
+            if not self._verified(rules, inputs, labels).all():
+                return False
+        return True
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
         side = self.train
@@ -112,11 +130,14 @@ class FolderTask:
         return Examples(inputs=side.inputs[rows].astype(np.int32), labels=labels, puzzle_ids=ids)
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        if self._rules == "sudoku":
+        return self._verified(self._rules, inputs, answers)
+
+    def _verified(self, rules: Rules, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        if rules == "sudoku":
             return are_solutions(
                 inputs.astype(np.int64) - 1, answers.astype(np.int64) - 1, box_of_size(self._side_length)
             )
-        if self._rules == "maze":
+        if rules == "maze":
             return valid_ways(inputs, answers, self._side_length, is_shortest=True)
         return self._by_labels(inputs, answers)
 

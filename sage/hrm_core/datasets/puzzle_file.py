@@ -1,7 +1,7 @@
 """Puzzles of one task from a file: the published forms, and text with one or more puzzles.
 
-Invariant: what is returned is proper: each puzzle has the task's form, a given solution solves it, and where
-the task states that a puzzle has one solution, it has exactly one.
+Invariant: what is returned is proper: each puzzle has the task's form, a given solution of a sudoku or a maze
+solves it, and where the task states that a puzzle has one solution, it has exactly one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from sage.errors import InputError, SageError
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
-from sage.hrm_core.tasks.contract import Examples, Task, TextForm
+from sage.hrm_core.tasks.contract import Examples, Task, TextForm, check_examples
 from sage.hrm_core.tasks.loaded import Loaded
 from sage.hrm_core.tasks.maze.grid import solve_mazes
 from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeRules
@@ -24,7 +24,7 @@ from sage.hrm_core.tasks.proper import check_proper
 from sage.hrm_core.tasks.puzzle_text import split_puzzles
 from sage.hrm_core.tasks.split import without_ids
 from sage.hrm_core.tasks.sudoku import text as sudoku_text
-from sage.hrm_core.tasks.sudoku.files import load_csv
+from sage.hrm_core.tasks.sudoku.files import load_csv_lines
 from sage.hrm_core.tasks.sudoku.grid import solve_grids
 from sage.hrm_core.tasks.sudoku.task import BLANK, SudokuRules
 from sage.user_file import read_user_text
@@ -35,6 +35,8 @@ MAX_STEPS = 200_000
 FEW = 64
 #: Examples of a folder that are read; augmented folders have millions.
 MAX_ROWS = 100_000
+#: Examples whose solutions are checked together.
+PART = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,26 +79,55 @@ def _of_sides(puzzles: Examples, held_out: Examples, task: Task, path: Path) -> 
         )
     if not len(puzzles):
         raise InputError(f"{path}: no puzzles to pose: give a file with a training side")
+    for side, examples in (("training", puzzles), ("evaluation", held_out)):
+        _check_side(examples, task, f"{path}: the {side} side")
     return PuzzleFile(puzzles=puzzles, has_solutions=True, held_out=held_out)
+
+
+def _check_side(examples: Examples, task: Task, where: str) -> None:
+    """InputError for symbols that the task does not have, and for sudokus and mazes that are not proper."""
+    try:
+        check_examples(without_ids(examples.inputs, examples.labels), task.spec)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if not isinstance(task, (SudokuRules, MazeRules)):
+        return
+    for first in range(0, len(examples), PART):
+        part = examples.take(slice(first, first + PART))
+        wrong = np.flatnonzero(~task.verify(part.inputs, part.answers()))
+        if len(wrong):
+            raise InputError(
+                f"{where}: puzzle {first + wrong[0] + 1}: its solution does not solve it: correct or remove"
+                " it"
+            )
+    if isinstance(task, SudokuRules) and len(examples):
+        counts = _counts(examples.inputs.astype(np.int64) - BLANK, task)
+        _need_proper(counts, lambda row: f"{where}: puzzle {row + 1}")
+
+
+def _need_proper(counts: np.ndarray, place: Callable[[int], str]) -> None:
+    """InputError for the first puzzle whose count of solutions is 0, or more than 1."""
+    improper = np.flatnonzero((counts == 0) | (counts > 1))
+    if len(improper):
+        row = int(improper[0])
+        fault = "more than one solution" if counts[row] else "no solution"
+        raise InputError(f"{place(row)}: the puzzle has {fault}: correct or remove it")
 
 
 def _sudokus(path: Path, task: SudokuRules) -> PuzzleFile:
     """A CSV file of questions and answers, or text. Solutions are counted by the compiled search."""
+    lines: list[int] = []
     if _is_table(path):
-        puzzles = load_csv(path, task.box)
-        grids, first_line = puzzles.inputs.astype(np.int64) - BLANK, 2
+        puzzles, lines = load_csv_lines(path, task.box)
+        grids = puzzles.inputs.astype(np.int64) - BLANK
     else:
-        grids, first_line = np.array(_sudoku_grids(path, task), np.int64), 0
+        grids = np.array(_sudoku_grids(path, task), np.int64)
     if not len(grids):
         raise InputError(f"{path}: no puzzles: give one or more")
-    counts = _counts(grids, task)
-    improper = np.flatnonzero((counts == 0) | (counts > 1))
-    if len(improper):
-        row = int(improper[0])
-        place = f"line {row + first_line}" if first_line else f"puzzle {row + 1}"
-        fault = "more than one solution" if counts[row] else "no solution"
-        raise InputError(f"{path}: {place}: the puzzle has {fault}: correct or remove it")
-    if not first_line:
+    _need_proper(
+        _counts(grids, task), lambda row: f"{path}: {f'line {lines[row]}' if lines else f'puzzle {row + 1}'}"
+    )
+    if not lines:
         solved = solve_grids(grids, task.box, max_steps=MAX_STEPS)
         undecided = np.flatnonzero(solved.counts < 0)
         if len(undecided):

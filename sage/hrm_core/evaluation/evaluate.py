@@ -181,7 +181,8 @@ def run_segments(
     batch_size: int = 256,
     is_last_only: bool = False,
 ) -> Trace:
-    """The model's answers after each segment. Puzzles without an id use the mean of the puzzle embeddings.
+    """The model's answers after each segment. Puzzles without an id, or with one that the model does not
+    have, use the mean of the puzzle embeddings.
     is_last_only: a trace of the last segment alone (T = 1), for puzzles whose answers do not fit in memory
     `num_segments` times.
     """
@@ -225,7 +226,7 @@ def _run_batch(model: SegmentModel, rows: Examples, num_segments: int, is_last_o
 
 def _to_batch(config: ModelConfig, rows: Examples, device: torch.device) -> TokenBatch:
     assert isinstance(config.front, TokenFront)
-    ids = np.minimum(rows.puzzle_ids, config.front.num_puzzle_ids - 1)
+    ids = np.where(rows.puzzle_ids < config.front.num_puzzle_ids, rows.puzzle_ids, -1)
     inputs, labels, puzzle_ids = (
         torch.from_numpy(np.ascontiguousarray(each, dtype=np.int32)).to(device)
         for each in (rows.inputs, rows.labels, ids)

@@ -22,7 +22,7 @@ from sage.hrm_core.checkpoint.source import push_pretrained, read_pretrained, sa
 from sage.hrm_core.config.keyword_arguments import config_from_keywords
 from sage.hrm_core.config.model import ContinuousFront, ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.attention import AttentionName, prepare_to_compile
-from sage.hrm_core.model.layers import Attention, Linear
+from sage.hrm_core.model.layers import Attention, Linear, LinesBlock
 from sage.hrm_core.model.losses import q_continue_target
 from sage.hrm_core.model.perturbation import Perturbation
 from sage.hrm_core.model.recurrence import Carry, Output
@@ -248,6 +248,14 @@ class HRM(nn.Module):
         for net in self.inner.nets:
             for block in net.layers:
                 block.compile(**options)
+
+    def compile_loops(self) -> None:
+        """Load and compile the loops that mixer `lines` computes by on a CPU, where numba is installed. Else
+        a segment does it, once torch has computed much (lines.py): the first time that takes seconds.
+        """
+        block = next((module for module in self.modules() if isinstance(module, LinesBlock)), None)
+        if block is not None:
+            block.compile_loops(self.inner.H_init)
 
     def to_inference(
         self, dtype: torch.dtype = torch.bfloat16, *, is_compiled: bool = False, is_in_place: bool = False

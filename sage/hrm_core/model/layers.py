@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.attention import AttentionName, attend
-from sage.hrm_core.model.lines import Square, is_for_kernels, mix
+from sage.hrm_core.model.lines import Square, is_for_kernels, load_loops, mix
 from sage.hrm_core.model.norms import add_norm, normed_gate
 
 
@@ -329,6 +329,13 @@ class LinesBlock(nn.Module):
             gate_up = self._apart(x, sums)
         mixed_BSD: Tensor = self.mlp.down_proj(self.mlp.gate(gate_up)).view(x_BSD.shape)
         return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
+
+    @torch.no_grad()
+    def compile_loops(self, like: Tensor) -> None:
+        """Of a call without gradients. like: (D,), of the dtype and device of its input."""
+        x_BSD = like.new_zeros(1, self.square.num_tokens, like.shape[0])
+        if self.may_round and self.may_use_kernels and load_loops(x_BSD):
+            self(x_BSD, None)
 
     def _apart(self, x: Tensor, sums: list[Tensor]) -> Tensor:
         """(B, *grid, 2 F), the same with each line multiplied once, not once for each of its tokens: without

@@ -199,6 +199,17 @@ def is_for_kernels(x: Tensor, *weights: Tensor) -> bool:
     return has_compiler()
 
 
+def load_loops(x: Tensor) -> bool:
+    """Load the loops for x without gradients, so that `is_for_kernels` takes them whatever was computed
+    before. False where they do not take it.
+    """
+    takes = x.is_cpu and x.dtype in (torch.float32, torch.bfloat16) and x.shape[1] >= _LEAST_TOKENS
+    if not takes or not has_compiler():
+        return False
+    _kernels_of(x.dtype)
+    return True
+
+
 def _is_learning(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
 

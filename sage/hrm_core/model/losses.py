@@ -101,10 +101,10 @@ def regression_loss(output: Output, targets: Tensor, *, tolerance: float) -> ACT
 
 
 def halt_target(error: Tensor, next_error: Tensor, *, least_gain: float = 0.01) -> Tensor:
-    """1 where one more segment would improve the error by less than `least_gain` of it, else 0; any equal
-    shapes.
+    """1 where one more segment would improve the error by no more than `least_gain` of it, else 0; any equal
+    shapes. An error of 0 cannot be improved.
     """
-    return (next_error > (1.0 - least_gain) * error).to(error.dtype)
+    return (next_error >= (1.0 - least_gain) * error).to(error.dtype)
 
 
 def _at_least_fp32(x: Tensor) -> Tensor:

@@ -267,6 +267,7 @@ class Engine:
             answers = (
                 output.logits[at].argmax(-1).to(torch.int32).cpu().numpy()
             )  # sync: the answers themselves
+            answers = self._judging.completed([self._places[index] for index in asked], answers)
             for index, answer in zip(asked, answers):
                 rows[index].answer, rows[index].q = answer.copy(), float(q[index])
                 rows[index].residual = float(changes[index])
@@ -289,6 +290,7 @@ class Engine:
             return
         at = torch.tensor(shown, dtype=torch.int64, device=self._device)
         answers = output.logits[at].argmax(-1).to(torch.int32).cpu().numpy()  # sync: for display
+        answers = self._judging.completed([self._places[index] for index in shown], answers)
         for index, answer in zip(shown, answers):
             on_segment(self._places[index].job, float(q[index]), answer)
 

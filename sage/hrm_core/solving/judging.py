@@ -54,6 +54,25 @@ class Judging:
             job.fail(error)
             self._failed.append(job)
 
+    def completed(self, places: Sequence[Place], answers: np.ndarray) -> np.ndarray:
+        """Answers (N, L) with the cells that the puzzles fix, of a task that has some (WithGivens)."""
+        with_givens = getattr(self._verifier, "with_givens", None)
+        if with_givens is None or not places:
+            return answers
+        puzzles = np.array([place.job.cells for place in places])
+        found = answers.copy()
+        try:
+            found[:] = with_givens(puzzles, answers)
+        except BaseException as error:  # around a plug-in
+            pass_on(error)
+            if not self._holds_faults:
+                raise
+            for index, place in enumerate(places):
+                if place.job.fault is None:
+                    with self.fault_of(place.job):
+                        found[index] = with_givens(puzzles[index : index + 1], answers[index : index + 1])[0]
+        return found
+
     def verified(self, places: Sequence[Place]) -> list[bool]:
         """Whether the rules accept the answers of the tries; the search judges its own."""
         is_verified = [False] * len(places)

@@ -187,7 +187,9 @@ class TextForm(Protocol):
 
 
 class WithGivens(Protocol):
-    """A task whose labels leave out the cells that a puzzle fixes, and that are not judged either."""
+    """A task whose labels leave out the cells that a puzzle fixes: a model learns nothing of them, and what
+    it gives there is replaced before an answer is judged, shown or learned from.
+    """
 
     def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N, L) int32: answers (N, L) with the cells of inputs (N, L) that no answer changes."""

@@ -145,6 +145,10 @@ class PatternsTask(Generated):
         )
         return is_right
 
+    def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N, L) int32: the hidden terms of answers, and the terms shown."""
+        return np.where(inputs == BLANK, answers, inputs).astype(np.int32)
+
     def baseline(self, inputs: np.ndarray) -> Baseline:
         terms = self._numbers(inputs)
         for index in range(self.config.terms - self.config.hidden, self.config.terms):

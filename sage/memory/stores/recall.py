@@ -116,6 +116,8 @@ class RecallStore:
         self.origins = Origins(capacity)
         self.usefulness = Usefulness(capacity)
         self._last_recalled: Recalled | None = None
+        if self._keys.size >= COMPILED_FROM and has_compiler():
+            self._scan(self._keys[:1], np.zeros(key_dim, np.float32), 1)  # compiles now, not in a tick
 
     @property
     def last_recalled(self) -> Recalled | None:
@@ -218,14 +220,18 @@ class RecallStore:
             return slots[best], similarities[best]
         keys = self._keys[: len(self)]
         if keys.size >= COMPILED_FROM and has_compiler():
-            from sage.memory.stores.scan_kernel import scan
-
-            found, products = np.empty(k, np.int64), np.empty(k, np.float32)
-            num = scan(keys, unit, found, products)
-            return found[:num], products[:num]
+            return self._scan(keys, unit, k)
         similarities = keys.dot(unit)  # (n,)
         best = _largest(similarities, k)
         return best, similarities[best]
+
+    @staticmethod
+    def _scan(keys: np.ndarray, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        from sage.memory.stores.scan_kernel import scan
+
+        found, products = np.empty(k, np.int64), np.empty(k, np.float32)
+        num = scan(keys, unit, found, products)
+        return found[:num], products[:num]
 
     def _current_index(self) -> KeyIndex | None:
         """The index with every key written so far; None below INDEX_FROM entries or without a library."""

@@ -87,8 +87,8 @@ class StreamSolver:
         return sum(len(rows) for rows in self.rows) + len(self._ready)
 
     def prepare(self) -> None:
-        """Draw the held-out puzzles. To be called before any device is opened, which has a time limit: the
-        environment draws with the same generators, which may have to be compiled.
+        """Draw the held-out puzzles and compile what a tick computes with. To be called before any device is
+        opened, which has a time limit: the environment draws with the same generators.
         """
         self._check.prepare()
 

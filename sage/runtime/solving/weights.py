@@ -19,6 +19,7 @@ from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.tasks.contract import IGNORED, Examples
+from sage.hrm_core.tasks.first_calls import compile_loops
 from sage.runtime.config import SolvingConfig
 from sage.runtime.solving.learner import Offer
 from sage.runtime.solving.stream import StreamLevel
@@ -94,11 +95,17 @@ class WeightsCheck:
         self._after: _Scoring | None = None
 
     def prepare(self) -> None:
-        """Draw the held-out puzzles, once. It may take seconds: generators are compiled at first use."""
+        """Draw the held-out puzzles, once, and compile what a tick computes with: generators, the rules and
+        the search of the tasks, the models. It may take seconds, at first use.
+        """
         if self._is_prepared:
             return
         self._is_prepared = True
         drawn = {index: level.examples(self._num) for index, level in enumerate(self._levels)}
+        for index, examples in drawn.items():
+            if examples is not None and len(examples):
+                compile_loops(self._levels[index].task, examples)
+            self._family[index].compile_loops()
         self._held_out = {
             index: _with_answers(examples) for index, examples in drawn.items() if examples is not None
         }

@@ -71,6 +71,8 @@ def action_control(space: Any, limit: float | None) -> tuple[Control, ActionOf]:
         low, high = _limits(space, limit)
         shape, dtype = space.shape, space.dtype
         control = Control(low=low, high=high, channels=tuple(f"u{index}" for index in range(len(low))))
+        if np.issubdtype(dtype, np.integer):  # a cast alone would round towards 0
+            return control, lambda values: np.rint(values).reshape(shape).astype(dtype)
         return control, lambda values: values.reshape(shape).astype(dtype)
     raise InputError(f"the action space is {space}: Box, Discrete, MultiDiscrete or MultiBinary can be used")
 

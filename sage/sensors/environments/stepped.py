@@ -104,12 +104,14 @@ class StepWorld(Protocol):
 class Shown:
     """The state of a world after a step, never changed once made, so that threads may share it.
 
+    beginning: the number of the first state that it follows: of an opening, or after a fault.
     count: steps and first states since it was opened.  total_reward: since it was opened.
     num_resets: episodes that began.  reset: ENDED or CUT_OFF where the last step ended one, CUT_OFF for the
     first state, else 0.  success: 1 where that episode reached its goal, else 0.
     """
 
     views: tuple[np.ndarray, ...]
+    beginning: int
     count: int
     total_reward: float
     num_resets: int
@@ -172,6 +174,7 @@ class WorldState:
         self._clock = clock
         self._world = world
         self._is_open = False
+        self._num_beginnings = 0
         self.shown: Shown | None = None
 
     def open(self) -> None:
@@ -203,6 +206,7 @@ class WorldState:
             views = self._world.reset(None)
         self.shown = Shown(
             views=self._checked(views),
+            beginning=before.beginning,
             count=before.count + 1,
             total_reward=before.total_reward + step.reward,
             num_resets=before.num_resets + (reset != 0),
@@ -224,8 +228,11 @@ class WorldState:
         """The first state is that of a world that has started again: a world that is made anew after a fault
         does not have the state of the one before.
         """
+        views = self._checked(self._world.reset(seed))
+        self._num_beginnings += 1
         self.shown = Shown(
-            views=self._checked(self._world.reset(seed)),
+            views=views,
+            beginning=self._num_beginnings,
             count=1,
             total_reward=0.0,
             num_resets=1,
@@ -267,8 +274,8 @@ class _StepSensor:
         if shown is None or shown is last:
             return None
         self._last = shown
-        # After a world was opened again its counts start again.
-        self.write(out, shown, last if last is not None and last.count < shown.count else None)
+        # Of a world that began anew, by an opening or after a fault, the counts start again.
+        self.write(out, shown, last if last is not None and last.beginning == shown.beginning else None)
         return Reading(captured_ns=shown.stamp_ns, received_ns=self._state.now_ns(), sequence=shown.count - 1)
 
     def write(self, out: np.ndarray, shown: Shown, last: Shown | None) -> None:
@@ -300,7 +307,8 @@ class ResetSensor(_StepSensor):
     def write(self, out: np.ndarray, shown: Shown, last: Shown | None) -> None:
         is_new = shown.num_resets > (0 if last is None else last.num_resets)
         # Of several episodes between two readings the last one's end may be older than the last step.
-        out[0] = (shown.reset or ENDED) if is_new else 0.0
+        unseen = CUT_OFF if last is None else ENDED
+        out[0] = (shown.reset or unseen) if is_new else 0.0
 
 
 class SuccessSensor(_StepSensor):

@@ -33,6 +33,19 @@ def test_a_folder_of_squares_that_are_not_sudokus_is_verified_by_its_labels(tmp_
         FolderTask(FolderConfig(path=str(tmp_path), rules="sudoku"))
 
 
+@pytest.mark.parametrize(("side", "vocab_size"), [(10, 12), (6, 6)])
+def test_grids_of_the_size_of_sudokus_or_mazes_that_are_neither_are_verified_by_their_labels(
+    tmp_path: Path, side: int, vocab_size: int
+) -> None:
+    """Pictures of ten colours have the symbols of a 10x10 sudoku."""
+    grids = np.random.default_rng(0).integers(1, vocab_size, (4, side**2))
+    for part in ("train", "test"):
+        write_ungrouped(tmp_path / part, grids, grids[:, ::-1], vocab_size=vocab_size, forms=1)
+    task = FolderTask(FolderConfig(path=str(tmp_path)))
+    assert (task.spec.box, task.spec.alike_from) == (None, None)
+    assert task.verify(grids, grids[:, ::-1]).all()
+
+
 def test_equal_inputs_are_verified_by_any_of_their_labels(tmp_path: Path) -> None:
     inputs = np.array([[1, 1, 2], [2, 1, 1], [1, 1, 2]])
     labels = np.array([[3, 3, 3], [4, 4, 0], [5, 5, 5]])  # 0: does not count

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sage.errors import InputError
+from sage.hrm_core.datasets.layout import write_ungrouped
 from sage.hrm_core.datasets.puzzle_file import read_puzzle_file
 from sage.hrm_core.tasks.catalogue import make_task
 
@@ -63,6 +64,10 @@ REFUSED = {
     "contradiction": ("1134341221434...\n", "puzzle 1: the givens contradict each other"),
     "several": ("12..34..21..43..\n", "puzzle 1: the puzzle has more than one solution"),
     "several in a table": (table("12343412214343..", "12..34..21..43.."), "line 3: the puzzle has more than"),
+    "behind a blank line": (
+        table("12343412214343..") + f"\n\nown,12..34..21..43..,{SOLVED},0",
+        "line 4: the puzzle has more than",
+    ),
     "wrong answer": (table("22343412214343.."), "line 2: the answer does not solve the question"),
     "no solution": ("123.3.4.........\n", "puzzle 1"),
     "length": ("1234\n", "puzzle 1: the puzzle has 4 cells"),
@@ -82,3 +87,27 @@ def test_an_improper_puzzle_is_refused_in_one_line_with_its_place(tmp_path: Path
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_puzzle_file(tmp_path / "none.csv", "sudoku", FOUR)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "told"),
+    [
+        ("12343412214343..", "1234341221434312", "training side: puzzle 2: its solution does not solve it"),
+        ("12..34..21..43..", SOLVED, "training side: puzzle 2: the puzzle has more than one solution"),
+        ("12343412214343..", "1234341221434329", "labels are 0 to 10: give 0 to 5"),
+    ],
+)
+def test_a_folder_with_improper_puzzles_is_refused(
+    tmp_path: Path, question: str, answer: str, told: str
+) -> None:
+    def cells(*texts: str) -> np.ndarray:
+        return np.array([[1 if each == "." else int(each) + 1 for each in text] for text in texts])
+
+    inputs, labels = cells("12343412214343..", question), cells(SOLVED, answer)
+    write_ungrouped(tmp_path / "train", inputs, labels, vocab_size=6, forms=1)
+    write_ungrouped(tmp_path / "test", inputs[:1], labels[:1], vocab_size=6, forms=1)
+    with pytest.raises(InputError, match=told):
+        read_puzzle_file(tmp_path, "sudoku", FOUR)
+    for side in ("train", "test"):
+        write_ungrouped(tmp_path / side, inputs[:1], labels[:1], vocab_size=6, forms=1)
+    assert len(read_puzzle_file(tmp_path, "sudoku", FOUR).held_out) == 1

@@ -139,3 +139,23 @@ def test_scores_do_not_depend_on_the_parts(model: HRM, monkeypatch: pytest.Monke
         report = evaluate(model, Graded(), num=11, segments=(1, 2), batch_size=batch_size)
         found.append(report.to_plain())
     assert found[0] == found[1]
+
+
+def test_a_puzzle_that_the_model_has_no_id_of_is_unknown_to_it() -> None:
+    front = TokenFront(
+        vocab_size=4, seq_len=6, num_puzzle_ids=3, puzzle_emb_ndim=16, puzzle_tokens=1, positions="learned"
+    )
+    model = HRM(ModelConfig.preset("tiny", front=front, hidden_size=16, num_heads=1)).eval()
+    table = model.inner.puzzle_emb
+    table.weights.normal_(generator=torch.Generator().manual_seed(0))
+    table.refresh()
+    cells = MirrorTask().held_out(1).inputs
+
+    def q_of(number: int) -> float:
+        rows = Examples(inputs=cells, labels=cells, puzzle_ids=np.array([number], np.int32))
+        carry, _ = model.segment(
+            model.initial_carry(1), evaluation._to_batch(model.config, rows, torch.device("cpu"))
+        )
+        return float(carry.z_H.sum())
+
+    assert q_of(3) == q_of(-1) != q_of(2)

@@ -15,6 +15,7 @@ from torch import Tensor
 from sage.compiled import has_compiler
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model import lines
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model.layers import LinesBlock
 from sage.hrm_core.model.norms import rms_norm
 from sage.hrm_core.training.learner import matmul_precision
@@ -157,6 +158,19 @@ def test_numba_is_loaded_for_gradients_or_for_much_work(monkeypatch: pytest.Monk
     assert [lines.is_for_kernels(x) for _ in range(3)] == [False, False, True]
     monkeypatch.setattr(lines._Work, "num_computed", 0)
     assert lines.is_for_kernels(x.requires_grad_())
+
+
+def test_a_model_loads_its_loops_before_a_segment_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines._Work, "num_computed", 0)
+    taken: list[Tensor] = []
+    monkeypatch.setattr(lines, "_infer", lambda x, *rest: taken.append(x) or x)
+    sizes = {"mixer": "lines", "hidden_size": 10, "num_heads": 1, "mlp_multiple": 6, "q_source": "mean"}
+    small = TokenFront(vocab_size=6, seq_len=16, alike_from=2)
+    HRM(ModelConfig.preset("tiny", **{**sizes, "front": small, "box": (2, 2)})).compile_loops()
+    assert not taken  # torch computes so few tokens
+    HRM(ModelConfig.preset("tiny", **{**sizes, **SHAPES["6x6, boxes of two rows"]})).compile_loops()
+    assert [tuple(x.shape) for x in taken] == [(1, 216, 10)]
+    assert lines._Work.num_computed == 0
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,11 @@ def test_halting_is_right_when_one_more_segment_gains_under_a_hundredth() -> Non
     assert halt_target(error, later).tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
+def test_there_is_nothing_to_gain_on_an_error_of_0() -> None:
+    """A source that does not change is predicted exactly."""
+    assert halt_target(torch.zeros(2), torch.tensor([0.0, 0.5])).tolist() == [1.0, 1.0]
+
+
 def test_numbers_are_judged_by_their_squares_and_nan_does_not_count() -> None:
     logits = torch.tensor([[[1.0, 2.0]], [[0.0, 5.0]]], requires_grad=True)
     targets = torch.tensor([[[1.0, 4.0]], [[0.05, torch.nan]]])

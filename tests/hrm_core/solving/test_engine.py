@@ -11,6 +11,7 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solver import Solver
+from sage.hrm_core.tasks.patterns import BLANK, PatternsConfig, PatternsTask
 
 Build = Callable[..., HRM]
 
@@ -122,3 +123,26 @@ def test_every_segment_of_a_first_try_is_shown(build_solver_model: Build, puzzle
     assert [each for each, _, _ in shown] == [job] * 3
     assert engine.num_segments_spent == job.num_segments_spent == 6
     assert all(answer.shape == puzzles[0].shape for _, _, answer in shown)
+
+
+def test_cells_that_a_puzzle_fixes_are_its_own_in_every_answer(build_fake_model: Build) -> None:
+    """A model learns nothing of them; the rules, the loop and HTTP get them right all the same."""
+    task = PatternsTask(PatternsConfig(terms=5, hidden=1, digits=2))
+    examples = task.held_out(3)
+    answer_of = dict(zip(map(bytes, examples.inputs), examples.answers()))
+
+    def logits_of(row: np.ndarray) -> np.ndarray:
+        """Right where a term is hidden; elsewhere the symbol after the right one."""
+        answer = answer_of[bytes(row)]
+        symbols = np.where(row == BLANK, answer, (answer + 1) % task.spec.vocab_size)
+        return 9.0 * (symbols[:, None] == np.arange(task.spec.vocab_size))
+
+    model, shown = build_fake_model(logits_of, num_cells=10, num_symbols=task.spec.vocab_size), []
+    engine = Engine(model, task, on_segment=lambda job, q, answer: shown.append(answer))
+    jobs = [engine.submit(cells, SolveSettings(max_segments=2, halt="verifier")) for cells in examples.inputs]
+    while not engine.is_idle:
+        engine.step()
+    for job, answer in zip(jobs, examples.answers()):
+        assert job.solution().outcome == "solved"
+        np.testing.assert_array_equal(job.solution().cells, answer)
+    np.testing.assert_array_equal(shown, examples.answers())

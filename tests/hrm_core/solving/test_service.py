@@ -154,6 +154,10 @@ class FailingRules(SudokuTask):
         self._may_fail("verify", inputs)
         return super().verify(inputs, answers)
 
+    def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        self._may_fail("with_givens", inputs)
+        return answers
+
     def may_extend(self, inputs: np.ndarray, partials: np.ndarray) -> np.ndarray:
         self._may_fail("may_extend", inputs)
         return super().may_extend(inputs, partials)
@@ -164,7 +168,7 @@ class FailingRules(SudokuTask):
         return found[:, :5] if self._method == "shape" and (inputs == self._puzzle).all() else found
 
 
-@pytest.mark.parametrize("method", ["verify", "may_extend", "as_inputs", "shape"])
+@pytest.mark.parametrize("method", ["verify", "with_givens", "may_extend", "as_inputs", "shape"])
 @pytest.mark.parametrize("fault", [ValueError("a defect"), SystemExit(1)], ids=["error", "exit"])
 def test_what_a_task_raises_ends_its_puzzle_alone(
     method: str, fault: BaseException, build_fake_model: Build, build_random_logits: Build

@@ -201,6 +201,19 @@ def test_a_compiled_search_and_an_index_find_what_numpy_finds(monkeypatch: pytes
         )
 
 
+def test_a_store_that_may_need_the_compiled_search_compiles_it_when_it_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(recall, "has_compiler", lambda: True)
+    monkeypatch.setattr(RecallStore, "_scan", staticmethod(lambda keys, unit, k: calls.append(len(keys))))
+    RecallStore(300, 24, 2)
+    assert calls == []
+    monkeypatch.setattr(recall, "COMPILED_FROM", 300 * 24)
+    RecallStore(300, 24, 2)
+    assert calls == [1]
+
+
 @pytest.mark.parametrize("library", ["hnswlib", "usearch"])
 def test_an_index_follows_writes_merges_and_a_restored_state(
     monkeypatch: pytest.MonkeyPatch, library: str

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sage.errors import InputError
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model_family import weights_digest
 from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.solving.settings import SolveSettings
@@ -17,6 +18,7 @@ from sage.hrm_core.tasks.catalogue import make_task
 from sage.runtime.config import PolicyRule, SolvingConfig
 from sage.runtime.report import SleepOutcome, SleepReport, State
 from sage.runtime.solving import examine as examining
+from sage.runtime.solving import weights
 from sage.runtime.solving.examine import BATCH, examine
 from sage.runtime.solving.learner import Offer, SolutionSource
 from sage.runtime.solving.stream import StreamLevel
@@ -309,6 +311,15 @@ def test_a_puzzle_that_does_not_fit_its_level_is_refused():
     with pytest.raises(InputError, match="shape"):
         rows.add(Puzzle(number=0, level=0, cells=np.ones(9, np.int32)), 1, None)
     assert len(rows) == 0
+
+
+def test_what_a_tick_computes_with_is_compiled_before_any_device_is_opened(live, monkeypatch):
+    calls = []
+    monkeypatch.setattr(weights, "compile_loops", lambda task, examples: calls.append(task.spec.seq_len))
+    monkeypatch.setattr(HRM, "compile_loops", lambda self: calls.append(self.config.front.seq_len))
+    monkeypatch.setattr(EffectorGate, "open", lambda self: calls.append("open"))
+    live(SolvingConfig(), levels=({"size": 4}, {"size": 6}))
+    assert calls == [16, 16, 36, 36, "open"]
 
 
 def test_generators_are_compiled_before_any_device_is_opened(live, monkeypatch):

@@ -174,3 +174,17 @@ def test_an_observation_that_does_not_fit_its_space_is_a_fault() -> None:
     (effector,) = made.effectors()
     with pytest.raises(SensorError, match=r"\(3,\)"):
         effector.apply(np.array([1, -1], dtype=np.float32), 0)
+
+
+def test_whole_numbers_are_the_nearest_ones() -> None:
+    class Box:
+        """As gymnasium's, of integers."""
+
+        shape, dtype = (2,), np.dtype(np.int8)
+        low, high = np.array([-1, 0]), np.array([1, 4])
+
+    control, action_of = action_control(Box(), None)
+    assert (control.low, control.high) == ((-1.0, 0.0), (1.0, 4.0))
+    action = action_of(np.array([-0.6, 3.7], np.float32))
+    assert action.tolist() == [-1, 4]
+    assert action.dtype == np.int8

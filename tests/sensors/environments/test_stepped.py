@@ -162,6 +162,21 @@ def test_a_step_that_breaks_the_contract_is_a_fault_and_the_world_starts_again(
     assert read_all(made) == [1.0, 0.0, 0.0]
 
 
+def test_readings_after_a_fault_do_not_follow_from_those_before_it() -> None:
+    """However many steps the world has made again before they are read."""
+    bad = step(1, math.nan)
+    made = environment(Counting([step(1, 5.0), bad, step(1, 1.0), step(2, 1.0), step(3, 1.0)]))
+    act(made)
+    assert read_all(made) == [1.0, 5.0, CUT_OFF]
+    with pytest.raises(SensorError):
+        act(made)
+    (effector,) = made.effectors()
+    effector.open()
+    for _ in range(3):
+        act(made)
+    assert read_all(made) == [3.0, 3.0, CUT_OFF]
+
+
 def test_a_view_cannot_have_a_name_of_the_environment() -> None:
     with pytest.raises(InputError, match="'reward': rename it"):
         environment(Counting(view="reward"))

@@ -154,6 +154,9 @@ def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
         raise DataError(
             f'{place}: not an ARC puzzle: {error!r}: give {{"train": [{{"input", "output"}}], "test": [..]}}'
         ) from error
+    for key, side in zip(("train", "test"), sides):
+        if not side:
+            raise DataError(f"{place}: {key} has no pairs: give one or more")
     for grid in (grid for side in sides for pair in side for grid in pair):
         if (
             grid.ndim != 2

@@ -208,6 +208,10 @@ class ColouringTask(Generated):
         colours = self._colours(partial).astype(np.int64)
         return np.where(colours >= COLOUR, colours - COLOUR, -1)
 
+    def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N, L) int32: the colours of answers, and the graphs."""
+        return np.where(inputs == BLANK, answers, inputs).astype(np.int32)
+
     def baseline(self, inputs: np.ndarray) -> Baseline:
         """Each vertex takes the first colour that no neighbour before it has, the last colour where all are
         taken.
@@ -241,7 +245,10 @@ class ColouringTask(Generated):
         return cells
 
     def decode(self, cells: np.ndarray) -> str:
-        return to_dimacs(self._graph(cells))
+        """The graph of a puzzle; of an answer a line "l VERTEX COLOUR" for each vertex, from 1."""
+        colours = self._colours(np.asarray(cells)[None])[0].tolist()
+        lines = [f"l {at} {each - COLOUR + 1}" for at, each in enumerate(colours, start=1) if each >= COLOUR]
+        return "\n".join(lines) if lines else to_dimacs(self._graph(cells))
 
     def _graph(self, cells: np.ndarray) -> Graph:
         cells = np.asarray(cells)[None]

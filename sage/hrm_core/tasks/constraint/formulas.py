@@ -27,14 +27,16 @@ def load_formulas(path: str | Path) -> tuple[Formula, ...]:
     path = Path(path)
     try:
         if path.is_dir():
-            found = tuple(parse_dimacs(each.read_text(), str(each)) for each in sorted(path.glob("*.cnf")))
+            found = tuple(
+                parse_dimacs(each.read_text("utf-8-sig"), str(each)) for each in sorted(path.glob("*.cnf"))
+            )
         elif path.suffix == ".jsonl":
             found = tuple(
                 _parse_json(line, f"{path}: line {number}")
-                for number, line in enumerate(path.open(), start=1)
+                for number, line in enumerate(path.open(encoding="utf-8-sig"), start=1)
             )
         else:
-            found = (parse_dimacs(path.read_text(), str(path)),)
+            found = (parse_dimacs(path.read_text("utf-8-sig"), str(path)),)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: cannot be read: {error}: give a .cnf, a folder of them, or a .jsonl"

@@ -24,7 +24,7 @@ def load_graphs(path: str | Path) -> tuple[Graph, ...]:
     path = Path(path)
     try:
         files = sorted(path.glob("*.col")) if path.is_dir() else [path]
-        found = tuple(parse_graph(file.read_text(), str(file)) for file in files)
+        found = tuple(parse_graph(file.read_text("utf-8-sig"), str(file)) for file in files)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}: give a .col file or a folder of them") from error
     if not found:

@@ -180,6 +180,10 @@ class SatTask(Generated):
         whole[:, : self.num_vars] = np.where(values == BLANK, answers[:, : self.num_vars], values)
         return whole
 
+    def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N, L) int32: the values of answers, and the clauses of the formulas."""
+        return self.complete(inputs, inputs, answers)
+
     def baseline(self, inputs: np.ndarray) -> Baseline:
         answers = np.array(inputs, np.int32)
         answers[:, : self.num_vars] = np.where(self._signs(inputs).sum(axis=1) > 0, TRUE, FALSE)
@@ -203,7 +207,11 @@ class SatTask(Generated):
         return cells
 
     def decode(self, cells: np.ndarray) -> str:
-        return to_dimacs(self._formula(cells))
+        """The formula of a puzzle; the values of an answer, as solvers print them: "v 1 -2 3 0"."""
+        values = np.asarray(cells)[: self.num_vars].tolist()
+        signs = {FALSE: -1, TRUE: 1}
+        literals = [signs[value] * (at + 1) for at, value in enumerate(values) if value in signs]
+        return " ".join(map(str, ("v", *literals, 0))) if literals else to_dimacs(self._formula(cells))
 
     def _formula(self, cells: np.ndarray) -> Formula:
         signs = self._signs(np.asarray(cells)[None])[0]  # (M, V)

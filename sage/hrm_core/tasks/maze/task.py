@@ -8,6 +8,8 @@ then "# SGo".
 from __future__ import annotations
 
 import dataclasses
+import zipfile
+import zlib
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -40,6 +42,13 @@ NUM_TRIAL, RARE = 2000, 0.002
 TRIES_A_DRAW = 100_000
 #: Of TRIES_A_DRAW random layouts with walls removed each, before the first maze of a call.
 MAX_EMPTY_DRAWS = 4
+#: Mazes of a file that are checked together.
+PART = 4096
+#: What reading a file raises that is no .npz, or that is damaged.
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 #: Cells that one compiled call looks at, about: a second at most, for it cannot be interrupted.
 CELLS_A_CALL = 50_000_000
 
@@ -130,6 +139,8 @@ class MazeTask(MazeRules, Generated):
     def _drawn(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> np.ndarray:
         """(num or fewer, L): at each side that occurs, mazes of that side; in random order."""
         config = self.config
+        if not num:
+            return np.zeros((0, self.size**2), np.int64)
         if config.sizes is not None:
             sides = rng.integers(config.sizes[0], config.sizes[1] + 1, size=num)
             parts = [
@@ -212,7 +223,7 @@ def _of_side(config: MazeConfig, side: int) -> MazeTask:
 
 class LoadedMazes(MazeRules, Loaded):
     """Mazes from an .npz with train_inputs, train_labels, dev_inputs, dev_labels (N, size^2), cells as
-    above.
+    above; a label is a shortest way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -229,22 +240,38 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as file:
             arrays = {name: file[name] for name in names}
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"{path}: not a set of mazes: {error}: give an .npz with {', '.join(names)}"
         ) from error
-    seq_len = arrays["dev_inputs"].shape[-1]
-    if (
-        any(array.ndim != 2 or array.shape[1] != seq_len for array in arrays.values())
-        or round(seq_len**0.5) ** 2 != seq_len
-    ):
-        raise InputError(
-            f"{path}: arrays of shapes {[array.shape for array in arrays.values()]}: give (mazes, size *"
-            " size) for all"
-        )
+    shapes = [array.shape for array in arrays.values()]
+    train, train_labels, dev, dev_labels = shapes
+    seq_len = dev[-1] if dev else 0
+    is_set = all(len(shape) == 2 and shape[1] == seq_len for shape in shapes)
+    if not is_set or round(seq_len**0.5) ** 2 != seq_len or (train, dev) != (train_labels, dev_labels):
+        raise InputError(f"{path}: arrays of shapes {shapes}: give (mazes, size * size), a label for each")
+    for name, array in arrays.items():
+        if array.dtype.kind not in "iu":
+            raise InputError(f"{path}: {name} is {array.dtype}: give whole numbers")
     if any(array.size and not WALL <= array.min() <= array.max() <= PATH for array in arrays.values()):
         raise InputError(f"{path}: cells other than 1 to 5: encode mazes as '# SGo' from 1")
+    for side in ("train", "dev"):
+        _check_labels(path, side, arrays[f"{side}_inputs"], arrays[f"{side}_labels"])
     return arrays
+
+
+def _check_labels(path: Path, side: str, mazes: np.ndarray, labels: np.ndarray) -> None:
+    """InputError for a maze without one start and one goal, or whose label is no shortest way."""
+    size = round(mazes.shape[1] ** 0.5)
+    for first in range(0, len(mazes), PART):
+        part, marked = (array[first : first + PART].astype(np.int64) for array in (mazes, labels))
+        has_ends = ((part == START).sum(axis=1) == 1) & ((part == GOAL).sum(axis=1) == 1)
+        wrong = np.flatnonzero(~(has_ends & valid_ways(part, marked, size, is_shortest=True)))
+        if len(wrong):
+            raise InputError(
+                f"{path}: maze {first + wrong[0] + 1} of {side}: its label is not a shortest way from one S"
+                " to one G: correct or remove it"
+            )
 
 
 def build_maze_task(config: MazeConfig) -> MazeTask | LoadedMazes:

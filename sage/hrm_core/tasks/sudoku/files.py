@@ -6,7 +6,9 @@ example.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +62,16 @@ class LoadedSudoku(SudokuRules, Loaded):
 
 def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: int | None = None) -> Examples:
     """Every row, or the first `max_rows`; of a rating of at least `min_rating`, where one is given."""
-    questions, answers = [], []
+    return load_csv_lines(path, box, max_rows=max_rows, min_rating=min_rating)[0]
+
+
+def load_csv_lines(
+    path: Path, box: Box, *, max_rows: int | None = None, min_rating: int | None = None
+) -> tuple[Examples, list[int]]:
+    """`load_csv`, and the line of the file that each puzzle is in, from 1."""
+    questions: list[str] = []
+    answers: list[str] = []
+    lines: list[int] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -73,6 +84,7 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: i
                     continue
                 questions.append(row["question"] or "")
                 answers.append(row["answer"] or "")
+                lines.append(reader.line_num)
                 if len(questions) == max_rows:
                     break
     except (OSError, UnicodeDecodeError) as error:
@@ -83,25 +95,27 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: i
         raise InputError(
             f"{path}: line {reader.reader.line_num}: {error}: correct or remove the line"
         ) from None
-    puzzles, solutions = _grids(questions, path, box), _grids(answers, path, box)
+    puzzles, solutions = (_grids(rows, lines, path, box) for rows in (questions, answers))
     wrong = np.flatnonzero(~are_solutions(puzzles, solutions, box))
     if len(wrong):
         raise InputError(
-            f"{path}: line {wrong[0] + 2}: the answer does not solve the question: correct or remove the line"
+            f"{path}: line {lines[wrong[0]]}: the answer does not solve the question: correct or remove the"
+            " line"
         )
-    return without_ids(puzzles + BLANK, solutions + BLANK)
+    return without_ids(puzzles + BLANK, solutions + BLANK), lines
 
 
 def _rating(row: dict[str, str], path: Path, line: int) -> float:
-    try:
-        return float(row["rating"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: line {line}: no rating: give a number, or no least rating") from None
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        rating = float(row["rating"])
+        if not math.isnan(rating):
+            return rating
+    raise InputError(f"{path}: line {line}: no rating: give a number, or no least rating")
 
 
-def _grids(rows: list[str], path: Path, box: Box) -> np.ndarray:
-    """(N, n^2) int64."""
-    for number, row in enumerate(rows, start=2):
+def _grids(rows: list[str], lines: list[int], path: Path, box: Box) -> np.ndarray:
+    """(N, n^2) int64. lines: of the file, of each row."""
+    for number, row in zip(lines, rows):
         if len(row) != box.num_cells or not row.isascii():
             raise InputError(
                 f"{path}: line {number}: {len(row)} cells: give {box.num_cells}, one character each"
@@ -115,7 +129,7 @@ def _grids(rows: list[str], path: Path, box: Box) -> np.ndarray:
     if len(wrong):
         known = SYMBOLS[: box.num_digits]
         raise InputError(
-            f"{path}: line {wrong[0] + 2}: a symbol other than {known} and '.': correct or remove the line"
+            f"{path}: line {lines[wrong[0]]}: a symbol other than {known} and '.': correct or remove the line"
         )
     return grids
 

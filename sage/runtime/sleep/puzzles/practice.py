@@ -9,9 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
@@ -104,6 +106,17 @@ class PuzzlePractice:
         if facts.num_finished and math.isfinite(solved):
             self._solved[level] += SOLVED_RATE * (solved - self._solved[level])
         return True
+
+    def compile_loops(self) -> None:
+        """Those of a training step, by one pass forward and backward of each model, which changes nothing."""
+        for index in range(len(self._tasks)):
+            model = self._family[index]
+            cells = torch.ones(1, self._tasks[index].spec.seq_len, dtype=torch.int32)
+            batch = TokenBatch(inputs=cells, labels=cells, puzzle_ids=torch.full((1,), -1))
+            _, output = model.segment(model.initial_carry(1), batch)
+            assert output.logits is not None
+            output.logits.sum().backward()
+            model.zero_grad()
 
     def _choose_level(self) -> int | None:
         needs = np.where(self._is_practised(), 1.0 - self._solved + LEAST_NEED, 0.0)

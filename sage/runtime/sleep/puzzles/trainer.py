@@ -83,6 +83,10 @@ class PuzzleTrainer:
         """
         self._practice.load(weights, num_steps=num_steps)
 
+    def compile_loops(self) -> None:
+        """Of a step of practice, which else compiles them when it is first taken."""
+        self._practice.compile_loops()
+
     def practise(self) -> bool:
         """One optimizer step; False where there is too little to learn from."""
         return self._practice.step()

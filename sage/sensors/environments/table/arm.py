@@ -86,7 +86,7 @@ class Arm:
         self._places = {row: row for row, _ in moves}
 
     def act(self) -> tuple[Outcome, bool]:
-        """Make the next move. Returns what became of it, and whether the scene then changed by itself, which
+        """Make the next move. Returns what became of it, and whether the scene then changed otherwise, which
         ends the plan."""
         if not self._plan:
             return Outcome.NO_PLAN, False

@@ -84,11 +84,12 @@ class MujocoArm(Arm):
             self._places[self._plan.popleft()[0]] = to
             self._cubes[to] = self._cubes.pop(row)
             self.num_moves += 1
+        num_changes = self.num_changes
         is_as_expected = self._is_as_expected()
         if not has_arrived or not is_as_expected:
             self.num_slips += not has_arrived
             self._plan.clear()
-            return (Outcome.MOVED if has_arrived else Outcome.SLIPPED), False
+            return (Outcome.MOVED if has_arrived else Outcome.SLIPPED), self.num_changes > num_changes
         before = self.goals.copy()
         if self._rng.random() < self._chances.change and not self.is_cleared and self._change():
             self._follow(before)

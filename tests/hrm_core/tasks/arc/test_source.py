@@ -71,3 +71,11 @@ def test_a_file_that_is_no_puzzle_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "wrong.json").write_text(text)
     with pytest.raises(ValueError, match=r"wrong\.json"):
         load_arc(str(tmp_path), "training")
+
+
+@pytest.mark.parametrize("key", ["train", "test"])
+def test_a_puzzle_without_pairs_is_refused(key: str, tmp_path: Path) -> None:
+    """It has nothing to draw from, or no test to score."""
+    (tmp_path / "a.json").write_text(json.dumps({"train": [PAIR], "test": [PAIR], key: []}))
+    with pytest.raises(DataError, match=rf"a\.json: {key} has no pairs"):
+        load_arc(str(tmp_path), "training")

@@ -10,8 +10,8 @@ import pytest
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.constraint.colouring import ColouringConfig, ColouringTask
-from sage.hrm_core.tasks.constraint.formulas import parse_dimacs
-from sage.hrm_core.tasks.constraint.graphs import parse_graph
+from sage.hrm_core.tasks.constraint.formulas import load_formulas, parse_dimacs
+from sage.hrm_core.tasks.constraint.graphs import load_graphs, parse_graph
 from sage.hrm_core.tasks.constraint.sat import FALSE, TRUE, SatConfig, SatTask
 from sage.hrm_core.tasks.split import without_ids
 
@@ -163,3 +163,44 @@ def test_a_file_that_is_no_formula_is_refused(text: str) -> None:
 def test_a_file_that_is_no_graph_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"some\.col"):
         parse_graph(text, "some.col")
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "values", "told"),
+    [
+        (
+            SatTask(SatConfig(variables=4, clauses=2)),
+            "p cnf 4 2\n1 -2 0\n3 4 0",
+            [3, 2, 3, 2],
+            "v 1 -2 3 -4 0",
+        ),
+        (
+            ColouringTask(ColouringConfig(vertices=4, colours=3)),
+            "p edge 3 2\ne 1 2\ne 2 3",
+            [18, 20, 18],
+            "l 1 1\nl 2 3\nl 3 1",
+        ),
+    ],
+    ids=["sat", "colouring"],
+)
+def test_an_answer_is_its_values_whatever_a_model_gives_for_the_puzzle(
+    task: SatTask | ColouringTask, text: str, values: list[int], told: str
+) -> None:
+    puzzle = task.encode(text)
+    assert task.decode(puzzle) == text
+    answer = np.random.default_rng(0).integers(0, task.spec.vocab_size, len(puzzle)).astype(np.int32)
+    answer[np.flatnonzero(puzzle == task.spec.blank)] = values
+    whole = task.with_givens(puzzle[None], answer[None])
+    assert task.verify(puzzle[None], whole).all()
+    assert task.decode(whole[0]) == told
+    np.testing.assert_array_equal(whole[0][puzzle != task.spec.blank], puzzle[puzzle != task.spec.blank])
+
+
+def test_a_file_may_begin_with_the_mark_of_utf_8(tmp_path: Path) -> None:
+    """As editors of Windows write it."""
+    (tmp_path / "one.cnf").write_text("p cnf 2 1\n1 -2 0\n", "utf-8-sig")
+    (tmp_path / "one.jsonl").write_text('{"nvars": 2, "clauses": [[1, -2]]}\n', "utf-8-sig")
+    (tmp_path / "one.col").write_text("p edge 2 1\ne 1 2\n", "utf-8-sig")
+    for path in (tmp_path, tmp_path / "one.cnf", tmp_path / "one.jsonl"):
+        assert [each.clauses for each in load_formulas(path)] == [((1, -2),)]
+    assert [each.edges for each in load_graphs(tmp_path)] == [((0, 1),)]

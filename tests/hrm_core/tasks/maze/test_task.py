@@ -144,3 +144,52 @@ def test_walls_to_remove_that_give_no_maze_are_refused_early(monkeypatch: pytest
     with pytest.raises(InputError, match="no such puzzle in 11 draws: loosen the options"):
         task.sample(64, np.random.default_rng(0))
     assert num_layouts <= 11 * 4 * maze_task.CELLS_A_CALL // 12**2
+
+
+def test_no_maze_of_several_sides_is_drawn_where_none_is_asked_for() -> None:
+    """A mixture of tasks asks for as many rows of each as it has drawn: often none."""
+    task = MazeTask(MazeConfig(size=6, sizes=(4, 6), min_moves=2))
+    assert task.draw(0, np.random.default_rng(0), is_held_out=False).inputs.shape == (0, 36)
+
+
+CORRIDOR = np.array([[3, 2, 4], [1, 1, 1], [1, 1, 1]]).reshape(1, 9)
+MARKED = np.where(CORRIDOR == 2, PATH, CORRIDOR)
+
+
+def test_mazes_of_a_file_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "mazes.npz"
+    both = np.concatenate([CORRIDOR, CORRIDOR]), np.concatenate([MARKED, MARKED])
+    np.savez(path, train_inputs=both[0], train_labels=both[1], dev_inputs=CORRIDOR, dev_labels=MARKED)
+    task = LoadedMazes(path)
+    assert (len(task.train), len(task.dev), task.num_left_out) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"dev_labels": CORRIDOR}, "maze 1 of dev: its label is not a shortest way"),
+        ({"train_labels": np.repeat(MARKED, 2, axis=0)}, "a label for each"),
+        ({"train_inputs": np.where(CORRIDOR == 4, 3, CORRIDOR)}, "maze 1 of train"),
+        ({"train_inputs": CORRIDOR + 0.5}, "train_inputs is float64: give whole numbers"),
+        ({"dev_inputs": np.int64(3)}, "arrays of shapes"),
+    ],
+)
+def test_wrong_arrays_are_one_line(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    path, names = tmp_path / "mazes.npz", ("train_inputs", "dev_inputs")
+    arrays = {name: CORRIDOR for name in names} | {name.replace("inputs", "labels"): MARKED for name in names}
+    np.savez(path, **(arrays | changes))
+    with pytest.raises(InputError, match=told):
+        LoadedMazes(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no arrays", b"\x93NUMPY\x01\x00"])
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mazes.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"mazes\.npz: not a set of mazes"):
+        LoadedMazes(tmp_path / "mazes.npz")
+
+
+def test_one_array_in_place_of_a_set_is_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "mazes.npy", CORRIDOR)
+    with pytest.raises(InputError, match="not a set of mazes"):
+        LoadedMazes(tmp_path / "mazes.npy")

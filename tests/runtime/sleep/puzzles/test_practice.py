@@ -44,6 +44,18 @@ def test_practice_waits_for_puzzles_and_then_learns(tasks: list[Task], feed: Fee
     assert learner.facts().num_steps == 42
 
 
+def test_compiling_ahead_changes_no_weight_and_leaves_no_gradient(tasks: list[Task], feed: Feed) -> None:
+    weights = []
+    for is_ahead in (False, True):
+        learner = _learner(tasks, min_puzzles=16)
+        if is_ahead:
+            learner.trainer.compile_loops()
+        learner.note(feed(20))
+        learner.work(0)
+        weights.append(learner.trainer.weights())
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
 def test_equal_experiences_give_equal_weights(tasks: list[Task], feed: Feed) -> None:
     offers = []
     for _ in range(2):

@@ -27,11 +27,11 @@ def arm_of_pair(slip: float = 0.0) -> tuple[MujocoArm, list[tuple[int, int | Non
     return arm, TASK.moves_of(chosen.answers()[0])
 
 
-def end_of_move(arm: MujocoArm) -> Outcome:
+def end_of_move(arm: MujocoArm) -> tuple[Outcome, bool]:
     for _ in range(400):
-        outcome, _ = arm.act()
+        outcome, has_changed = arm.act()
         if outcome is not Outcome.WORKING:
-            return outcome
+            return outcome, has_changed
     raise AssertionError("the move does not end")
 
 
@@ -44,7 +44,7 @@ def test_a_plan_moves_cubes_to_their_goals_and_one_upon_another_is_not_lifted() 
     assert arm.act() == (Outcome.REFUSED, False)
     arm.take_plan(plan)
     for _ in plan:
-        assert end_of_move(arm) is Outcome.MOVED
+        assert end_of_move(arm) == (Outcome.MOVED, False)
     assert arm.is_cleared
     spots = place_middles(TASK.config.rows)
     for row, name in arm._cubes.items():
@@ -55,7 +55,7 @@ def test_a_grasp_that_fails_ends_the_plan_and_the_scene_stays() -> None:
     arm, plan = arm_of_pair(slip=0.999)
     before = arm.goals.copy()
     arm.take_plan(plan)
-    assert end_of_move(arm) is Outcome.SLIPPED
+    assert end_of_move(arm) == (Outcome.SLIPPED, False)
     assert not arm.has_plan
     assert (arm.num_slips, arm.num_moves) == (1, 0)
     np.testing.assert_array_equal(arm.goals, before)
@@ -70,7 +70,7 @@ def test_a_cube_that_someone_moves_changes_the_scene_and_ends_the_plan() -> None
     to = next(each for each in np.flatnonzero(arm.goals[:-1] < 0).tolist() if each not in taken)
     name, goal = arm._cubes[row], int(arm.goals[row])
     arm.simulation.put({name: np.array([*place_middles(TASK.config.rows)[to], 0.02])})
-    assert end_of_move(arm) is Outcome.MOVED
+    assert end_of_move(arm) == (Outcome.MOVED, True)
     assert not arm.has_plan
     assert (arm.num_changes, int(arm.goals[to]), arm._cubes[to]) == (1, goal, name)
     lost = next(iter(arm._cubes))
