@@ -19,7 +19,7 @@ from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.judge import Verdict
 from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, judge
 from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer
-from sage.runtime.sleep.puzzles.night import NightPlan, PuzzleNight
+from sage.runtime.sleep.puzzles.night import NightPlan, PuzzleNight, why_diverged
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from sage.runtime.solving.examine import NUM_SUMMARISED
 from sage.runtime.solving.learner import Offer
@@ -163,6 +163,27 @@ def test_weights_that_are_not_numbers_are_rolled_back(
 
     offer = _night(make_trainer(300, shipped_weights), on_step=poison)
     _is_rolled_back(offer, shipped_weights, "not finite")
+
+
+def test_a_training_loss_that_rises_is_found() -> None:
+    rising = [(0, 0.1 + 0.05 * step) for step in range(40)]
+    assert why_diverged(rising) == "diverged: the training loss rose from 0.325 to 1.825"
+    assert why_diverged(rising[:19]) == "", "too few steps"
+    assert why_diverged([(0, 0.5)] * 40) == ""
+
+
+def test_levels_with_other_losses_are_not_a_loss_that_rises() -> None:
+    """The steps of a night come to an easy level first by chance, and end with those of a hard one."""
+    losses = [(0, 0.05)] * 8 + [(1, 0.9)] * 4 + [(0, 0.04)] * 8 + [(1, 0.8)] * 10
+    assert why_diverged(losses) == ""
+    assert "from 0.900 to 2.000" in why_diverged([*losses[:20], *[(1, 2.0)] * 10])
+    assert why_diverged([*losses, *[(2, 5.0)] * 10]) == "", "a level that had no step before"
+
+
+def test_a_step_that_was_not_taken_is_not_a_loss_that_rises() -> None:
+    losses = [(0, 0.5)] * 40
+    losses[3] = losses[-2] = (0, float("nan"))
+    assert why_diverged(losses) == ""
 
 
 def test_a_diet_of_dreams_alone_is_rolled_back(
