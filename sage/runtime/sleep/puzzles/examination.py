@@ -60,11 +60,14 @@ class ExaminedLevel:
         return len(self.examples)
 
     @property
+    def keys(self) -> np.ndarray:
+        """(N,) uint64 of the orbit of each puzzle (tasks.orbits)."""
+        return orbit_keys(self.task, self.examples.inputs) if len(self) else np.zeros(0, np.uint64)
+
+    @property
     def orbits(self) -> np.ndarray:
         """(N,) the number of each puzzle's orbit, from 0."""
-        if not len(self):
-            return np.zeros(0, np.int64)
-        _, numbers = np.unique(orbit_keys(self.task, self.examples.inputs), return_inverse=True)
+        _, numbers = np.unique(self.keys, return_inverse=True)
         return np.asarray(numbers, np.int64)
 
     @classmethod
@@ -101,10 +104,15 @@ class ExaminedLevel:
             num_asked=self.num_asked + len(asked),
         )
 
-    def more(self, num: int) -> Examples:
-        """Up to `num` held-out puzzles of the task that follow those asked; none where it has no more."""
+    def more(self, num: int, trained: np.ndarray) -> Examples:
+        """Up to `num` held-out puzzles of the task that follow those asked; none where it has no more.
+        trained (M,) uint64: orbit keys of puzzles that the night has made and trained on, left out here.
+        """
         start = NUM_SUMMARISED + self.num_asked
-        return self.task.held_out(start + num).take(slice(start, None))
+        found = self.task.held_out(start + num).take(slice(start, None))
+        if len(found) and len(trained):
+            found = found.take(np.flatnonzero(~np.isin(orbit_keys(self.task, found.inputs), trained)))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

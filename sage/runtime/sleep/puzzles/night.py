@@ -18,6 +18,7 @@ from torch import Tensor
 from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.orbits import orbit_keys
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.judge import Verdict
@@ -205,7 +206,7 @@ class PuzzleNight:
             num = self._config.max_asked - level.num_asked if level.num_asked else 0
             if num <= 0 or min(before[index].share, after[index].share) == 1.0:
                 continue
-            asked = level.more(num)
+            asked = level.more(num, self._made_keys(index))
             yield None
             before[index] += yield from self._answer(self._before, index, asked)
             after[index] += yield from self._answer(candidate, index, asked)
@@ -219,7 +220,13 @@ class PuzzleNight:
         for index, task in enumerate(self._tasks):
             if config.night_calls and len(self._unsolved[index]):
                 for searched in search_unsolved(
-                    candidate[index], task, index, self._unsolved[index], self._numbers[index], config
+                    candidate[index],
+                    task,
+                    index,
+                    self._unsolved[index],
+                    self._numbers[index],
+                    config,
+                    apart=self._examined[index].keys,
                 ):
                     if searched is None:
                         yield None
@@ -249,13 +256,22 @@ class PuzzleNight:
         num = round(config.dream_share * len(pool) / 2)
         if not num:
             return []
-        made = generated(task, num, config.dream_weight, self._rng)
+        apart = self._examined[index].keys
+        made = generated(task, num, config.dream_weight, self._rng, apart=apart)
         others = self._unsolved[index][:num]
         if len(others) < num:
             rows = self._rng.integers(0, len(pool), num - len(others))
             examples = PoolTask(pool, task, moves=False).sample(len(rows), self._rng)
             others = np.concatenate([others, opened(task, examples, self._rng)])
-        return [made, rolled_out(candidate[index], task, others, config.dream_weight)]
+        return [made, rolled_out(candidate[index], task, others, config.dream_weight, apart=apart)]
+
+    def _made_keys(self, index: int) -> np.ndarray:
+        """Orbit keys of the dreams of a level and of the states of its search."""
+        pool = self._pools[index]
+        made = [pool.inputs[pool.is_dreamed]]
+        made += [each.episodes.inputs for each in self._searched if each.level == index]
+        inputs = np.concatenate(made)
+        return orbit_keys(self._tasks[index], inputs) if len(inputs) else np.zeros(0, np.uint64)
 
     def _train(self, candidate: ModelFamily, before: list[Answers]) -> Generator[None, None, str]:
         """Returns why the training failed, "" if it did not."""
