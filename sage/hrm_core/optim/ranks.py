@@ -45,7 +45,7 @@ class Ranks:
 
     def mean_gradients_(self, weights: Sequence[Tensor]) -> None:
         """Replace the gradients of these weights by their means over the ranks. A weight that has a gradient
-        on some ranks only, because the rows of the others say nothing of it, has one of 0 there.
+        on some ranks only, because the rows of the others have no target for it, has one of 0 there.
         """
         if self.count == 1 or not weights:
             return

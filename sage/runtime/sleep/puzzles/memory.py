@@ -153,8 +153,8 @@ class PuzzleMemory:
                 getattr(level, name).load_state(part)
 
     def _chances(self, num_noted: int) -> np.random.Generator:
-        """Others in each run: with the chances of an earlier one again the rows of its luckiest numbers would
-        fill the reservoir, and rows of a later run would no longer enter it.
+        """Different in each run. If each run drew the same ones, the rows with the highest of them would fill
+        the reservoir, and no row of a later run would enter it.
         """
         return np.random.default_rng((self._seed, 7, num_noted) if num_noted else (self._seed, 7))
 

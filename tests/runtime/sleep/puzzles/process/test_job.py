@@ -101,27 +101,6 @@ def test_an_examination_writes_nothing(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_what_came_after_the_last_night_of_the_run_is_new(
-    tasks: list[Task], feed: Feed, tmp_path: Path
-) -> None:
-    folder = _folder(tasks, feed, tmp_path / "trainer")
-    trainer = open_folder(folder)
-    examined = trainer.memory.levels[0].examined
-    ticks = examined.columns["tick"][: examined.count]
-    assert trainer.slept_at == -1
-    assert (ticks > trainer.slept_at).all(), "no night so far"
-    writer = read_solver_job(folder).build()
-    store = TrainerStore(folder, writer, run=3)
-    writer.slept_at = 99
-    store.save_memory()
-    store.note(201, dataclasses.replace(feed(1)[0], tick=300))
-    store.close()
-    again = open_folder(folder)
-    examined = again.memory.levels[0].examined
-    assert (again.slept_at, again.memory.num_noted) == (99, 201)
-    assert 0 < (examined.columns["tick"][: examined.count] > again.slept_at).sum() < examined.count
-
-
 def test_a_night_of_a_folder_writes_a_report_and_leaves_the_weights(
     tasks: list[Task], feed: Feed, tmp_path: Path
 ) -> None:
