@@ -43,6 +43,24 @@ class Ranks:
             tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
             start += tensor.numel()
 
+    def mean_gradients_(self, weights: Sequence[Tensor]) -> None:
+        """Replace the gradients of these weights by their means over the ranks. A weight that has a gradient
+        on some ranks only, because the rows of the others have no target for it, has one of 0 there.
+        """
+        if self.count == 1 or not weights:
+            return
+        has_one = torch.tensor(
+            [float(weight.grad is not None) for weight in weights], device=weights[0].device
+        )
+        dist.all_reduce(has_one, dist.ReduceOp.MAX)
+        gradients = []
+        for weight, is_somewhere in zip(weights, has_one.tolist()):  # sync: all ranks send the same tensors
+            if is_somewhere and weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            if weight.grad is not None:
+                gradients.append(weight.grad)
+        self.mean_(gradients)
+
     def gather_rows(self, rows: Tensor) -> Tensor:
         """The rows of all ranks, concatenated in rank order; the number of rows may differ between ranks."""
         if self.count == 1:

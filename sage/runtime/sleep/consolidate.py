@@ -326,7 +326,7 @@ def _train(
         )
         model.zero_grad(set_to_none=True)  # also of the weights that are not trained
         loss.backward()
-        ranks.mean_([weight.grad for weight in weights if weight.grad is not None])
+        ranks.mean_gradients_(weights)
         norm = torch.nn.utils.clip_grad_norm_(weights, MAX_GRAD_NORM)
         if torch.isfinite(norm):  # sync: a bad step must not be taken
             optimizer.step()

@@ -124,12 +124,29 @@ def paired_gain(
     return float(1 - after.sum() / max(before.sum(), 1e-12)), low, high
 
 
-def paired_difference(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Mean of after - before, and the bounds of its interval over resampled puzzles."""
+def paired_difference(
+    before: np.ndarray, after: np.ndarray, seed: int, blocks: np.ndarray | None = None
+) -> tuple[float, float, float]:
+    """Mean of after - before, and the bounds of its interval over resampled blocks, by default of one case
+    each.
+    """
     differences = after - before
-    index = np.random.default_rng(seed).integers(0, len(differences), (NUM_BOOTSTRAPS, len(differences)))
-    low, high = _interval(differences[index].mean(axis=1), len(differences))
+    _, block = np.unique(np.arange(len(before)) if blocks is None else blocks, return_inverse=True)
+    sums, counts = np.bincount(block, differences), np.bincount(block)
+    index = np.random.default_rng(seed).integers(0, len(sums), (NUM_BOOTSTRAPS, len(sums)))
+    low, high = _interval(sums[index].sum(axis=1) / counts[index].sum(axis=1), len(sums))
     return float(differences.mean()), low, high
+
+
+def net_of_blocks(before: np.ndarray, after: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """before and after (M,) bool of the blocks, for a sign test: False, True where more cases of a block are
+    gained than lost, True, False where more are lost, equal otherwise.
+
+    before, after: (N,) bool of the same cases.  blocks (N,): cases of one block are not independent.
+    """
+    _, block = np.unique(blocks, return_inverse=True)
+    net = np.bincount(block, after.astype(float) - before.astype(float))
+    return net < 0, net > 0
 
 
 def chance_of_gain(before: np.ndarray, after: np.ndarray) -> float:

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from sage.runtime.report import SleepOutcome
-from sage.runtime.sleep.judge import chance_of_any_gain, chance_of_gain, judge, paired_difference, paired_gain
+from sage.runtime.sleep.judge import (
+    chance_of_any_gain,
+    chance_of_gain,
+    judge,
+    net_of_blocks,
+    paired_difference,
+    paired_gain,
+)
 
 
 def test_equal_losses_are_undecided():
@@ -110,6 +117,19 @@ def test_losses_of_one_block_count_once():
     assert (low, high) == pytest.approx(once[1:])
     _, narrow_low, narrow_high = paired_gain(repeated[0], repeated[1], 0)
     assert narrow_high - narrow_low < 0.5 * (high - low)
+
+
+def test_cases_of_one_block_count_once():
+    """As above, for differences and for the sign test."""
+    generator = np.random.default_rng(0)
+    before, after = generator.random(12) < 0.5, generator.random(12) < 0.5
+    repeated = [np.repeat(each, 10) for each in (before, after, np.arange(12))]
+    once = paired_difference(before.astype(float), after.astype(float), 0)
+    many = paired_difference(repeated[0].astype(float), repeated[1].astype(float), 0, repeated[2])
+    assert many == pytest.approx(once)
+    assert chance_of_gain(*net_of_blocks(*repeated)) == chance_of_gain(before, after)
+    lost, gained = net_of_blocks(np.array([1, 0, 0, 1]), np.array([0, 1, 1, 0]), np.array([7, 7, 7, 3]))
+    assert (lost.tolist(), gained.tolist()) == ([True, False], [False, True])
 
 
 def test_new_losses_of_few_blocks_are_judged_with_the_old_ones():

@@ -93,6 +93,17 @@ def level_names(folder: Path, snapshot: Contents | None) -> tuple[str, ...]:
         return ()
 
 
+def last_run(folder: Path) -> int:
+    """The run that left the folder; 0, which is no run's number, where no file states it. Errors as
+    read_folder.
+    """
+    try:
+        snapshot = read_snapshot(folder)
+    except DamagedFile:
+        snapshot = None
+    return newest_run(snapshot, read_journal(folder / JOURNAL)) or 0
+
+
 def newest_run(snapshot: Contents | None, journal: JournalContents) -> int | None:
     """The run whose ticks are stated: of the journal's newest row, else of the snapshot."""
     if journal.rows:

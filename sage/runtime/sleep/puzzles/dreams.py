@@ -1,8 +1,9 @@
 """Dreams: puzzles that no life has brought, from the task's generator and from the model's own answers.
 
 Invariant: every dream has a solution that the rules accept, and the only one where the task's puzzles have
-one; none is an examined puzzle in any symmetric form.
-Shapes: N puzzles, L cells.
+one; none is an examined puzzle in any symmetric form, or one of those that the night asks. With a given cell
+less a training puzzle can be a held-out one where the task decides by the puzzle, as for 4x4 sudokus.
+Shapes: N puzzles, L cells.  apart (M,) uint64: orbit keys of puzzles that judge the night.
 """
 
 from __future__ import annotations
@@ -19,18 +20,25 @@ from sage.hrm_core.tasks.split import without_ids
 from sage.runtime.sleep.puzzles.pool import Pool
 from sage.runtime.sleep.puzzles.table import Provenance
 
+_NONE_APART = np.zeros(0, np.uint64)
 
-def generated(task: Task, num: int, weight: float, rng: np.random.Generator) -> Pool:
+
+def generated(
+    task: Task, num: int, weight: float, rng: np.random.Generator, *, apart: np.ndarray = _NONE_APART
+) -> Pool:
     """Up to `num` training puzzles of the task's generator."""
     drawn = task.sample(num, rng)
     answers = drawn.answers()
-    is_kept = _may_be_dreamt(task, drawn.inputs) & np.asarray(task.verify(drawn.inputs, answers), bool)
+    is_verified = np.asarray(task.verify(drawn.inputs, answers), bool)
+    is_kept = may_be_learned(task, drawn.inputs, apart) & is_verified
     return _pool(drawn.inputs[is_kept], answers[is_kept], weight, Provenance.GENERATED)
 
 
-def rolled_out(model: HRM, task: Task, inputs: np.ndarray, weight: float) -> Pool:
+def rolled_out(
+    model: HRM, task: Task, inputs: np.ndarray, weight: float, *, apart: np.ndarray = _NONE_APART
+) -> Pool:
     """The model's own answers to puzzles (N, L) without a solution, those that the rules accept."""
-    inputs = inputs[_may_be_dreamt(task, inputs)].astype(np.int32)
+    inputs = inputs[may_be_learned(task, inputs, apart)].astype(np.int32)
     if not len(inputs):
         return _pool(inputs, inputs, weight, Provenance.ROLLED_OUT)
     unknown = without_ids(inputs, np.full_like(inputs, IGNORED))
@@ -56,8 +64,13 @@ def opened(task: Task, examples: Examples, rng: np.random.Generator) -> np.ndarr
     return inputs
 
 
-def _may_be_dreamt(task: Task, inputs: np.ndarray) -> np.ndarray:
-    return ~are_examined(orbit_keys(task, inputs)) if len(inputs) else np.zeros(0, bool)
+def may_be_learned(task: Task, inputs: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """(N,) bool: of puzzles that a night has made, those that it may train on."""
+    if not len(inputs):
+        return np.zeros(0, bool)
+    keys = orbit_keys(task, inputs)
+    found: np.ndarray = ~are_examined(keys) & ~np.isin(keys, apart)
+    return found
 
 
 def _have_one_solution(task: Task, inputs: np.ndarray) -> np.ndarray:

@@ -1,5 +1,8 @@
 """A candidate against the weights before the night, on puzzles that were never trained on.
 
+Puzzles that a symmetry of the task takes into each other are an orbit. A model that respects the symmetries
+solves all of an orbit or none of it: intervals resample orbits, and sign tests count each orbit once. Of 4x4
+sudokus, 512 held-out puzzles have about 70 orbits.
 Invariant: answers are judged by the rules of the task; labels serve only the vital signs.
 Shapes: N puzzles, L cells.
 """
@@ -16,6 +19,7 @@ from sage.hrm_core.evaluation.evaluate import run_segments
 from sage.hrm_core.evaluation.scoring import baselines, mark, sensitivity
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
+from sage.hrm_core.tasks.orbits import orbit_keys
 from sage.hrm_core.tasks.split import joined, without_ids
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome
 from sage.runtime.sleep.judge import (
@@ -23,6 +27,7 @@ from sage.runtime.sleep.judge import (
     Verdict,
     chance_of_any_gain,
     chance_of_gain,
+    net_of_blocks,
     paired_difference,
 )
 from sage.runtime.sleep.puzzles.table import Provenance, PuzzleTable
@@ -30,7 +35,7 @@ from sage.runtime.solving.examine import NUM_SUMMARISED
 
 #: With fewer new puzzles, new and old ones are judged together.
 MIN_NEW = 16
-#: Share of old puzzles that a candidate may lose, and the number of them that it may lose without a verdict.
+#: Share of old puzzles that a candidate may lose, and the number of orbits that are lost for a verdict.
 MAX_OLD_LOSS, MIN_OLD_LOST = 0.01, 3
 #: Puzzles that are computed together.
 BATCH = 64
@@ -53,6 +58,17 @@ class ExaminedLevel:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def keys(self) -> np.ndarray:
+        """(N,) uint64 of the orbit of each puzzle (tasks.orbits)."""
+        return orbit_keys(self.task, self.examples.inputs) if len(self) else np.zeros(0, np.uint64)
+
+    @property
+    def orbits(self) -> np.ndarray:
+        """(N,) the number of each puzzle's orbit, from 0."""
+        _, numbers = np.unique(self.keys, return_inverse=True)
+        return np.asarray(numbers, np.int64)
 
     @classmethod
     def of(
@@ -88,10 +104,15 @@ class ExaminedLevel:
             num_asked=self.num_asked + len(asked),
         )
 
-    def more(self, num: int) -> Examples:
-        """Up to `num` held-out puzzles of the task that follow those asked; none where it has no more."""
+    def more(self, num: int, trained: np.ndarray) -> Examples:
+        """Up to `num` held-out puzzles of the task that follow those asked; none where it has no more.
+        trained (M,) uint64: orbit keys of puzzles that the night has made and trained on, left out here.
+        """
         start = NUM_SUMMARISED + self.num_asked
-        return self.task.held_out(start + num).take(slice(start, None))
+        found = self.task.held_out(start + num).take(slice(start, None))
+        if len(found) and len(trained):
+            found = found.take(np.flatnonzero(~np.isin(orbit_keys(self.task, found.inputs), trained)))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,12 +218,16 @@ def judge(
     num_looks: how often a night is judged at most, each time on more puzzles. The sign tests' level is
     divided by it (Bonferroni), so that looking again does not raise the share of nights accepted by chance.
     """
-    new = _new_puzzles(levels)
+    new, orbits = _new_puzzles(levels), [level.orbits for level in levels]
     was, now = (np.concatenate([each.is_solved for each in side]).astype(float) for side in (before, after))
-    is_new = np.concatenate(new)
-    rows = examine_levels(levels, before, after, seed)
-    losses = [(other.is_solved, one.is_solved) for one, other in zip(before, after) if len(one.is_solved)]
-    gain, low, high = paired_difference(was[is_new], now[is_new], seed)
+    is_new, orbit = np.concatenate(new), _numbered_apart(orbits)
+    rows = _examined(levels, orbits, before, after, seed)
+    losses = [
+        net_of_blocks(other.is_solved, one.is_solved, at)
+        for one, other, at in zip(before, after, orbits)
+        if len(at)
+    ]
+    gain, low, high = paired_difference(was[is_new], now[is_new], seed, orbit[is_new])
     interval = _interval_text(gain, low, high)
     old_was, old_now = _mean(was[~is_new]), _mean(now[~is_new])
     chance = (1 - CONFIDENCE) / 2 / num_looks
@@ -210,9 +235,13 @@ def judge(
         (row for row, loss in zip(rows, losses) if row.gain_high < 0 and chance_of_gain(*loss) <= chance),
         None,
     )
-    num_lost = (was - now)[~is_new].sum()
-    better = _better_level(levels, new, before, after, seed) if gain > 0 else ""
-    gains = [(one.is_solved[at], other.is_solved[at]) for one, other, at in zip(before, after, new)]
+    is_lost, is_gained = net_of_blocks(was[~is_new], now[~is_new], orbit[~is_new])
+    num_lost = int(is_lost.sum()) - int(is_gained.sum())
+    better = _better_level(levels, orbits, new, before, after, seed) if gain > 0 else ""
+    gains = [
+        net_of_blocks(one.is_solved[at], other.is_solved[at], each[at])
+        for one, other, each, at in zip(before, after, orbits, new)
+    ]
     if old_was - old_now > MAX_OLD_LOSS and num_lost >= MIN_OLD_LOST:
         outcome = SleepOutcome.ROLLED_BACK
         reason = f"worse on old puzzles: {old_was:.1%} solved, then {old_now:.1%}; on new ones {interval}"
@@ -222,7 +251,7 @@ def judge(
     elif (low > 0 or better) and chance_of_any_gain(gains, seed) <= chance:
         outcome = SleepOutcome.ACCEPTED
         reason = interval if low > 0 else f"{better}; of all levels {interval}"
-    elif high < 0 and chance_of_gain(now[is_new] > 0, was[is_new] > 0) <= chance:
+    elif high < 0 and chance_of_gain(*net_of_blocks(now[is_new], was[is_new], orbit[is_new])) <= chance:
         outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
     else:
         test = " by a sign test" if low > 0 or high < 0 else ""
@@ -247,8 +276,15 @@ def _new_puzzles(levels: Sequence[ExaminedLevel]) -> list[np.ndarray]:
     return [level.is_new if num >= MIN_NEW else np.ones_like(level.is_new) for level in levels]
 
 
+def _numbered_apart(orbits: Sequence[np.ndarray]) -> np.ndarray:
+    """The orbits of all levels, those of different levels under different numbers."""
+    starts = np.cumsum([0, *(int(each.max(initial=-1)) + 1 for each in orbits)])
+    return np.concatenate([each + start for each, start in zip(orbits, starts)])
+
+
 def _better_level(
     levels: Sequence[ExaminedLevel],
+    orbits: Sequence[np.ndarray],
     new: Sequence[np.ndarray],
     before: Sequence[Answers],
     after: Sequence[Answers],
@@ -256,11 +292,11 @@ def _better_level(
 ) -> str:
     """The level whose gain on new puzzles is above 0 by the most, with its interval; "" if none has one."""
     found = (0.0, "")
-    for level, at, one, other in zip(levels, new, before, after):
+    for level, orbit, at, one, other in zip(levels, orbits, new, before, after):
         if not at.any():
             continue
         solved = [each.is_solved[at].astype(float) for each in (one, other)]
-        gain, low, high = paired_difference(solved[0], solved[1], seed)
+        gain, low, high = paired_difference(solved[0], solved[1], seed, orbit[at])
         if low > found[0]:
             found = (low, f"{level.name}: {_interval_text(gain, low, high)}")
     return found[1]
@@ -270,15 +306,20 @@ def _interval_text(gain: float, low: float, high: float) -> str:
     return f"gain {100 * gain:+.1f} points, {CONFIDENCE:.0%} interval {100 * low:+.1f} to {100 * high:+.1f}"
 
 
-def examine_levels(
-    levels: Sequence[ExaminedLevel], before: Sequence[Answers], after: Sequence[Answers], seed: int
+def _examined(
+    levels: Sequence[ExaminedLevel],
+    orbits: Sequence[np.ndarray],
+    before: Sequence[Answers],
+    after: Sequence[Answers],
+    seed: int,
 ) -> tuple[LevelExamination, ...]:
     """Shares solved of each level that has puzzles, and the interval of their difference."""
     found = []
-    for level, one, other in zip(levels, before, after):
+    for level, orbit, one, other in zip(levels, orbits, before, after):
         if not len(level):
             continue
-        _, low, high = paired_difference(one.is_solved.astype(float), other.is_solved.astype(float), seed)
+        solved = [each.is_solved.astype(float) for each in (one, other)]
+        _, low, high = paired_difference(solved[0], solved[1], seed, orbit)
         found.append(
             LevelExamination(
                 level=level.name,

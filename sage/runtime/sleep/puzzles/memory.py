@@ -55,7 +55,8 @@ class PuzzleMemory:
     def __init__(self, tasks: Sequence[Task], config: SolverTrainingConfig, *, seed: int = 0) -> None:
         self._tasks = tuple(tasks)
         self._config = config
-        self._rng = np.random.default_rng((seed, 7))
+        self._seed = seed
+        self._rng = self._chances(0)
         self.num_noted = 0
         self.num_refused = 0
         self.wrong = np.ones(len(self._tasks))
@@ -129,7 +130,7 @@ class PuzzleMemory:
                 getattr(level, name).columns["tick"][:] = OLD_TICK
 
     def state(self) -> dict[str, np.ndarray]:
-        """Arrays by name; all but the generator of chances."""
+        """Arrays by name; all but the generator of chances, which follows from num_noted."""
         found = {
             "counts": np.array([self.num_noted, self.num_refused], np.int64),
             "wrong": self.wrong.copy(),
@@ -143,12 +144,19 @@ class PuzzleMemory:
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Restore a result of `state` of a memory of the same levels; its tables may have other sizes."""
         self.num_noted, self.num_refused = (int(each) for each in state["counts"])
+        self._rng = self._chances(self.num_noted)
         self.wrong[:] = state.get("wrong", 1.0)  # snapshots of earlier versions lack it
         for index, level in enumerate(self.levels):
             for name in TABLES:
                 start = f"{index}.{name}."
                 part = {key.removeprefix(start): each for key, each in state.items() if key.startswith(start)}
                 getattr(level, name).load_state(part)
+
+    def _chances(self, num_noted: int) -> np.random.Generator:
+        """Different in each run. If each run drew the same ones, the rows with the highest of them would fill
+        the reservoir, and no row of a later run would enter it.
+        """
+        return np.random.default_rng((self._seed, 7, num_noted) if num_noted else (self._seed, 7))
 
     def _row(self, experience: PuzzleExperience, task: Task) -> PuzzleRow:
         solution, source = experience.solution, experience.source

@@ -7,6 +7,7 @@ seeds give equal candidates on one machine. An examined puzzle is never replayed
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import Tensor
 from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.orbits import orbit_keys
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.judge import Verdict
@@ -42,8 +44,8 @@ MAX_WRONG_LABELS = 0.05
 #: taken, because the mean of the weights of many steps generalises better than the last ones, also where the
 #: rate falls to 0 (Izmailov et al. 2018).
 NUM_AVERAGED = 10.0
-#: Steps at the end of a night whose mean loss is compared with that of as many at its start, and the ratio
-#: above which the training diverged.
+#: Steps at the end of a night whose mean loss is compared with that of as many of the same levels at its
+#: start, and the ratio above which the training diverged.
 NUM_COMPARED, DIVERGED = 10, 2.0
 MAX_BAD_STEPS = 5
 #: Share of steps of a level where every examined puzzle is solved, against one where none is.
@@ -118,7 +120,7 @@ class PuzzleNight:
             level.unsolved.columns["number"][: level.unsolved.count].copy() for level in memory.levels
         ]
         self._searched: list[Searched] = []
-        self._losses: list[float] = []
+        self._losses: list[tuple[int, float]] = []  # level and loss of each step
         self._num_steps = 0
         self._num_bad_steps = 0
         self._slices = self._run()
@@ -204,7 +206,7 @@ class PuzzleNight:
             num = self._config.max_asked - level.num_asked if level.num_asked else 0
             if num <= 0 or min(before[index].share, after[index].share) == 1.0:
                 continue
-            asked = level.more(num)
+            asked = level.more(num, self._made_keys(index))
             yield None
             before[index] += yield from self._answer(self._before, index, asked)
             after[index] += yield from self._answer(candidate, index, asked)
@@ -218,7 +220,13 @@ class PuzzleNight:
         for index, task in enumerate(self._tasks):
             if config.night_calls and len(self._unsolved[index]):
                 for searched in search_unsolved(
-                    candidate[index], task, index, self._unsolved[index], self._numbers[index], config
+                    candidate[index],
+                    task,
+                    index,
+                    self._unsolved[index],
+                    self._numbers[index],
+                    config,
+                    apart=self._examined[index].keys,
                 ):
                     if searched is None:
                         yield None
@@ -248,13 +256,22 @@ class PuzzleNight:
         num = round(config.dream_share * len(pool) / 2)
         if not num:
             return []
-        made = generated(task, num, config.dream_weight, self._rng)
+        apart = self._examined[index].keys
+        made = generated(task, num, config.dream_weight, self._rng, apart=apart)
         others = self._unsolved[index][:num]
         if len(others) < num:
             rows = self._rng.integers(0, len(pool), num - len(others))
             examples = PoolTask(pool, task, moves=False).sample(len(rows), self._rng)
             others = np.concatenate([others, opened(task, examples, self._rng)])
-        return [made, rolled_out(candidate[index], task, others, config.dream_weight)]
+        return [made, rolled_out(candidate[index], task, others, config.dream_weight, apart=apart)]
+
+    def _made_keys(self, index: int) -> np.ndarray:
+        """Orbit keys of the dreams of a level and of the states of its search."""
+        pool = self._pools[index]
+        made = [pool.inputs[pool.is_dreamed]]
+        made += [each.episodes.inputs for each in self._searched if each.level == index]
+        inputs = np.concatenate(made)
+        return orbit_keys(self._tasks[index], inputs) if len(inputs) else np.zeros(0, np.uint64)
 
     def _train(self, candidate: ModelFamily, before: list[Answers]) -> Generator[None, None, str]:
         """Returns why the training failed, "" if it did not."""
@@ -282,7 +299,7 @@ class PuzzleNight:
                 trainer.end_at(self._last_step(config.night_cpu_secs, self._spent(started)))
             trainer.average_over(max(shortest, config.ema_share * len(self._losses)))
             facts = trainer.step(level, sources[level])
-            self._losses.append(facts.figures["lm_loss"])
+            self._losses.append((level, facts.figures["lm_loss"]))
             self._on_step(candidate)
             yield None
             is_late = config.night_cpu_secs is not None and self._spent(started) > config.night_cpu_secs
@@ -293,7 +310,7 @@ class PuzzleNight:
         if self._num_bad_steps >= MAX_BAD_STEPS or not is_finite(weights):
             return f"not finite: {self._num_bad_steps} steps had a loss or a gradient that is not a number"
         candidate.load_weights(weights)
-        return self._why_diverged()
+        return why_diverged(self._losses)
 
     def _spent(self, started: float) -> float:
         """Seconds since then, the mean of all ranks: they end together."""
@@ -311,14 +328,6 @@ class PuzzleNight:
         assert task is not None
         searched = next((each for each in self._searched if each.level == index), None)
         return task if searched is None else searched.mixed_with(task)
-
-    def _why_diverged(self) -> str:
-        if len(self._losses) < 2 * NUM_COMPARED:
-            return ""
-        first, last = np.mean(self._losses[:NUM_COMPARED]), np.mean(self._losses[-NUM_COMPARED:])
-        if last <= DIVERGED * first + 0.05:
-            return ""
-        return f"diverged: the training loss rose from {first:.3f} to {last:.3f}"
 
     def _judge(
         self, candidate: ModelFamily, before: list[Answers], wrong: str
@@ -341,3 +350,27 @@ class PuzzleNight:
                     reason=f"collapsed: {level.name}: {reason}",
                 )
         return verdict
+
+
+def why_diverged(losses: Sequence[tuple[int, float]]) -> str:
+    """What the training loss of a night rose to, "" where it did not rise, by the level and the loss of each
+    step. Levels have losses of their own: each is compared with itself. A step whose loss is not finite was
+    not taken, and counts elsewhere.
+    """
+    finite = [(level, loss) for level, loss in losses if math.isfinite(loss)]
+    if len(finite) < 2 * NUM_COMPARED:
+        return ""
+    starts: dict[int, list[float]] = {}
+    for level, loss in finite[:-NUM_COMPARED]:
+        starts.setdefault(level, []).append(loss)
+    pairs = [
+        (np.mean(starts[level][:NUM_COMPARED]), loss)
+        for level, loss in finite[-NUM_COMPARED:]
+        if level in starts
+    ]
+    if not pairs:
+        return ""
+    first, last = np.mean(pairs, axis=0)
+    if last <= DIVERGED * first + 0.05:
+        return ""
+    return f"diverged: the training loss rose from {first:.3f} to {last:.3f}"

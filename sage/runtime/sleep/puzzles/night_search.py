@@ -1,7 +1,7 @@
 """The search of a night: longer than awake, on puzzles that have no solution yet (docs of `from_search`).
 
 Invariant: a solution is kept only where the rules of the task accept it; no state that is learned from has
-the orbit key of an examined puzzle.
+the orbit key of an examined puzzle, or of one that the night asks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.tasks.contract import Task
-from sage.hrm_core.tasks.orbits import are_examined, orbit_keys
 from sage.runtime.config import SolverTrainingConfig
+from sage.runtime.sleep.puzzles.dreams import may_be_learned
 from sage.runtime.sleep.puzzles.pool import Pool
 from sage.runtime.sleep.puzzles.table import Provenance
 
@@ -66,8 +66,10 @@ def search_unsolved(
     inputs: np.ndarray,
     numbers: np.ndarray,
     config: SolverTrainingConfig,
+    *,
+    apart: np.ndarray,
 ) -> Iterator[Searched | None]:
-    """Search puzzles (N, L); yields None after each slice, then what was found.
+    """Search puzzles (N, L); yields None after each slice, then what was found. apart: as in `dreams`.
 
     InputError for a task that cannot be searched.
     """
@@ -98,7 +100,7 @@ def search_unsolved(
             solutions.append(solution)
             calls.append(num_calls)
     episodes = Episodes.joined(parts)
-    episodes = episodes.take(np.flatnonzero(~are_examined(orbit_keys(task, episodes.inputs))))
+    episodes = episodes.take(np.flatnonzero(may_be_learned(task, episodes.inputs, apart)))
     yield Searched(
         level=level,
         numbers=numbers[solved],

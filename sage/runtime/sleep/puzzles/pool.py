@@ -32,10 +32,15 @@ class Pool:
         return len(self.inputs)
 
     @property
+    def is_dreamed(self) -> np.ndarray:
+        """(N,) bool."""
+        found: np.ndarray = np.isin(self.provenance, [int(each) for each in DREAMED])
+        return found
+
+    @property
     def dreamed_share(self) -> float:
         """Of the draws, 0..1."""
-        is_dreamed = np.isin(self.provenance, [int(each) for each in DREAMED])
-        return float(self.weights[is_dreamed].sum() / max(self.weights.sum(), 1e-12))
+        return float(self.weights[self.is_dreamed].sum() / max(self.weights.sum(), 1e-12))
 
     @classmethod
     def of(cls, table: PuzzleTable) -> Pool:

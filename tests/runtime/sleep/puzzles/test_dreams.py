@@ -55,6 +55,24 @@ def test_roll_outs_of_puzzles_with_several_solutions_are_thrown_away(
     assert len(pool) < 80
 
 
+def test_no_dream_is_a_puzzle_that_the_night_asks(
+    tasks: list[Task], shipped_weights: dict[str, Tensor]
+) -> None:
+    """A training puzzle with one given cell less can be a held-out one, in some symmetric form."""
+    task = tasks[0]
+    family = family_of("sudoku", [task.spec])
+    family.load_weights(shipped_weights)
+    asked = orbit_keys(task, task.held_out(200).inputs)
+    examples = task.sample(400, np.random.default_rng(4))
+    inputs = opened(task, examples, np.random.default_rng(4))
+    assert np.isin(orbit_keys(task, inputs), asked).any()
+    pool = rolled_out(family[0], task, inputs, 0.5, apart=asked)
+    assert len(pool) > 40
+    assert not np.isin(orbit_keys(task, pool.inputs), asked).any()
+    every = orbit_keys(task, task.sample(20, np.random.default_rng(0)).inputs)
+    assert len(generated(task, 20, 0.5, np.random.default_rng(0), apart=every)) == 0
+
+
 def test_an_opened_puzzle_has_one_given_less(tasks: list[Task]) -> None:
     examples = tasks[0].sample(20, np.random.default_rng(3))
     inputs = opened(tasks[0], examples, np.random.default_rng(3))

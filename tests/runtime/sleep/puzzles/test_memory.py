@@ -54,6 +54,19 @@ def test_surprising_and_trusted_puzzles_are_kept_more_often(tasks: list[Task], f
     assert (kept % 2 == 1).mean() > 0.7
 
 
+def test_rows_of_later_runs_enter_a_full_reservoir(tasks: list[Task], feed: Feed) -> None:
+    """Thirty short runs, each with the memory of the one before: all rows have the same chance to be kept."""
+    memory = _memory(tasks, num_replayed=16)
+    for run in range(30):
+        for experience in feed(10, first=10 * run):
+            memory.note(experience)
+        state, memory = memory.state(), _memory(tasks, num_replayed=16)
+        memory.load_state(state)
+    numbers = memory.levels[0].replayed.columns["number"]
+    assert (numbers >= 200).sum() >= 2
+    assert (numbers < 100).sum() >= 1
+
+
 @pytest.mark.parametrize("replay", ["uniform", "surprising"])
 def test_other_write_rules(tasks: list[Task], feed: Feed, replay: str) -> None:
     memory = _memory(tasks, num_replayed=60, replay=replay)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from sage.errors import InputError
 from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.orbits import orbit_keys
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.judge import Verdict
 from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, judge
 from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer
-from sage.runtime.sleep.puzzles.night import NightPlan, PuzzleNight
+from sage.runtime.sleep.puzzles.night import NightPlan, PuzzleNight, why_diverged
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from sage.runtime.solving.examine import NUM_SUMMARISED
 from sage.runtime.solving.learner import Offer
@@ -29,6 +31,20 @@ def _night(trainer: PuzzleTrainer, **options: Any) -> Offer:
     while (offer := trainer.advance_night()) is None:
         pass
     return offer
+
+
+@cache
+def _drawn() -> tuple[Task, Examples, np.ndarray]:
+    """4x4 sudokus, and the orbit of each."""
+    task = make_task("sudoku", size=4)
+    examples = task.sample(1500, np.random.default_rng(0))
+    return task, examples, orbit_keys(task, examples.inputs)
+
+
+def _of_orbits(num: int) -> tuple[Task, Examples]:
+    """4x4 sudokus, none a symmetric form of another."""
+    task, examples, keys = _drawn()
+    return task, examples.take(np.sort(np.unique(keys, return_index=True)[1])[:num])
 
 
 def _report(offer: Offer) -> SleepReport:
@@ -149,6 +165,27 @@ def test_weights_that_are_not_numbers_are_rolled_back(
     _is_rolled_back(offer, shipped_weights, "not finite")
 
 
+def test_a_training_loss_that_rises_is_found() -> None:
+    rising = [(0, 0.1 + 0.05 * step) for step in range(40)]
+    assert why_diverged(rising) == "diverged: the training loss rose from 0.325 to 1.825"
+    assert why_diverged(rising[:19]) == "", "too few steps"
+    assert why_diverged([(0, 0.5)] * 40) == ""
+
+
+def test_levels_with_other_losses_are_not_a_loss_that_rises() -> None:
+    """The steps of a night come to an easy level first by chance, and end with those of a hard one."""
+    losses = [(0, 0.05)] * 8 + [(1, 0.9)] * 4 + [(0, 0.04)] * 8 + [(1, 0.8)] * 10
+    assert why_diverged(losses) == ""
+    assert "from 0.900 to 2.000" in why_diverged([*losses[:20], *[(1, 2.0)] * 10])
+    assert why_diverged([*losses, *[(2, 5.0)] * 10]) == "", "a level that had no step before"
+
+
+def test_a_step_that_was_not_taken_is_not_a_loss_that_rises() -> None:
+    losses = [(0, 0.5)] * 40
+    losses[3] = losses[-2] = (0, float("nan"))
+    assert why_diverged(losses) == ""
+
+
 def test_a_diet_of_dreams_alone_is_rolled_back(
     make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]
 ) -> None:
@@ -170,8 +207,7 @@ def test_a_collapsed_candidate_is_rolled_back(
 
 
 def test_a_loss_on_old_puzzles_is_rolled_back(make_trainer: MakeTrainer, feed: Feed) -> None:
-    task = make_task("sudoku", size=4)
-    examples = task.sample(200, np.random.default_rng(0))
+    task, examples = _of_orbits(200)
     level = ExaminedLevel(name="4x4", task=task, examples=examples, is_new=np.arange(200) < 100)
     before, after = np.ones(200, bool), np.ones(200, bool)
     before[:60] = False
@@ -186,8 +222,7 @@ def test_a_loss_on_old_puzzles_is_rolled_back(make_trainer: MakeTrainer, feed: F
 @pytest.mark.parametrize(("num_gained", "outcome"), [(4, SleepOutcome.UNDECIDED), (5, SleepOutcome.ACCEPTED)])
 def test_a_few_gains_without_a_loss_decide_nothing(num_gained: int, outcome: SleepOutcome) -> None:
     """Four of four differing puzzles are gains by chance in one night of sixteen."""
-    task = make_task("sudoku", size=4)
-    examples = task.sample(200, np.random.default_rng(0))
+    task, examples = _of_orbits(200)
     level = ExaminedLevel(name="4x4", task=task, examples=examples, is_new=np.ones(200, bool))
     before, after = np.ones(200, bool), np.ones(200, bool)
     before[:num_gained] = False
@@ -201,10 +236,10 @@ def test_a_few_gains_without_a_loss_decide_nothing(num_gained: int, outcome: Sle
 
 def _judged(*changes: tuple[int, int, int]) -> Verdict:
     """Of levels with so many gained, lost and other puzzles, all new."""
-    task = make_task("sudoku", size=4)
     levels, before, after = [], [], []
     for at, (gained, lost, others) in enumerate(changes):
-        examples = task.sample(gained + lost + others, np.random.default_rng(at))
+        task, examples = _of_orbits(gained + lost + others)
+        assert len(examples) == gained + lost + others
         index = np.arange(len(examples))
         name = f"level {at}"
         levels.append(
@@ -228,6 +263,38 @@ def test_the_gain_of_one_level_does_not_outweigh_what_another_loses() -> None:
     unsure = _judged((14, 3, 260), (30, 42, 200))
     assert unsure.gain < 0
     assert unsure.outcome is SleepOutcome.UNDECIDED
+
+
+def _answers(examples: Examples, is_solved: np.ndarray) -> list[Answers]:
+    return [Answers(cells=examples.labels, is_solved=is_solved)]
+
+
+def test_an_orbit_that_is_solved_counts_once_however_many_of_its_puzzles_are_there() -> None:
+    """The model of sudokus solves all symmetric forms of a puzzle or none."""
+    task, examples, keys = _drawn()
+    orbits, counts = np.unique(keys, return_counts=True)
+    is_gained = keys == orbits[counts.argmax()]
+    assert is_gained.sum() >= 6
+    level = ExaminedLevel(name="4x4", task=task, examples=examples, is_new=np.ones(len(keys), bool))
+    rest, whole = _answers(examples, ~is_gained), _answers(examples, np.ones(len(keys), bool))
+    assert judge([level], rest, whole, 0).outcome is SleepOutcome.UNDECIDED
+    assert judge([level], whole, rest, 0).outcome is SleepOutcome.UNDECIDED
+    most = np.isin(keys, orbits[np.argsort(counts)[-6:]])
+    verdict = judge([level], _answers(examples, ~most), whole, 0)
+    assert verdict.outcome is SleepOutcome.ACCEPTED
+    assert verdict.gain == pytest.approx(most.mean())
+
+
+def test_an_old_orbit_that_is_lost_counts_once() -> None:
+    task, examples, keys = _drawn()
+    rows = np.flatnonzero(keys == np.unique(keys)[np.unique(keys, return_counts=True)[1].argmax()])
+    others = np.flatnonzero(~np.isin(keys, keys[rows]))[:80]
+    examples = examples.take(np.concatenate([others, rows]))
+    is_new, num = np.arange(len(examples)) < 40, len(examples)
+    level = ExaminedLevel(name="4x4", task=task, examples=examples, is_new=is_new)
+    after = np.arange(num) < len(others)
+    verdict = judge([level], _answers(examples, np.ones(num, bool)), _answers(examples, after), 0)
+    assert verdict.outcome is SleepOutcome.UNDECIDED
 
 
 def test_a_night_is_not_judged_by_the_held_out_puzzles_of_the_summary(make_trainer: MakeTrainer) -> None:

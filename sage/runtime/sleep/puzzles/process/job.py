@@ -23,6 +23,7 @@ from sage.hrm_core.optim.ranks import Ranks
 from sage.mailbox.shared.memory.identity import is_alive, my_identity
 from sage.runtime.report import SleepOutcome, SleepReport, to_plain
 from sage.runtime.sleep.puzzles.candidate import FILE, Candidate, write_candidate
+from sage.runtime.sleep.puzzles.contents import last_run
 from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, answers_of
 from sage.runtime.sleep.puzzles.process.plan import JOB, TrainerSetup, read_job
 from sage.runtime.sleep.puzzles.store import WEIGHTS, load_weights, restore_memory
@@ -123,8 +124,9 @@ def sleep(folder: Path, trainer: PuzzleTrainer, device: torch.device | str = "cp
 
 
 def _restored(folder: Path) -> PuzzleTrainer:
+    """With the ticks and the last night of the run that left the folder: what came after it is new."""
     trainer = read_solver_job(folder).build()
-    restore_memory(folder, trainer, run=0)
+    restore_memory(folder, trainer, run=last_run(folder))
     weights, num_steps = load_weights(folder / WEIGHTS)
     trainer.load(weights, num_steps=num_steps)
     return trainer
