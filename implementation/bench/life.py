@@ -24,7 +24,7 @@ Suite self-teaching: real 9x9 sudokus of SAGE_DATA/sudoku/mix_train_1k.csv with 
 16 model calls each; a night may spend 300 CPU seconds. Arms: search longer and train on what the rules
 verified ("search"); train on what the days solved, with symmetries ("solved only") or with dark experience
 replay ("DER++"); train on the answers of the file ("labelled", the ceiling); no sleep. Measured on rows 1 to
-500 of mix_dev_2k.csv at 16 model calls. Start: the first shipped sudoku9 weights, kept as a file with this
+500 of mix_dev_2k.csv at 16 model calls; intervals of differences are over puzzles and seeds. Start: the first shipped sudoku9 weights, kept as a file with this
 SHA-256, and today's. About 80 CPU minutes a seed and start; with --runs a life continues where it ended, and
 with --known the lives of an earlier result are read from it.
 

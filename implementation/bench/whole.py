@@ -12,7 +12,7 @@ held-out 4x4 and 6x6 sudokus after four days and nights; robot: success in 50 ep
 Same compute: recordings, at each quarter's end an arm practises until it has used the CPU seconds of the
 whole with the same seed. Puzzles, 80 CPU seconds of practice and nights. Robot, as many actions as fit into
 the CPU seconds of the whole's --ticks. Intervals: 95%, paired bootstrap over seeds and blocks (an eighth of
-a quarter, a puzzle, an episode). With --runs a finished cell is read from its file; --kept runs nothing.
+a quarter, a puzzle, an episode); blocks that all seeds have are drawn once for all of them. With --runs a finished cell is read from its file; --kept runs nothing.
 """
 
 from __future__ import annotations
