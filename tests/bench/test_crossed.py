@@ -57,9 +57,7 @@ def test_puzzles_that_all_seeds_have_do_not_become_more_by_seeds() -> None:
     widths = {}
     for suite in ("puzzles", "robot"):
         whole = cells_of(suite, 9)
-        other = {
-            seed: Cell(suite=suite, arm="any", seed=seed, groups=(none,), cpu_secs={}) for seed in whole
-        }
+        other = {seed: Cell(suite=suite, arm="any", seed=seed, groups=(none,), cpu_secs={}) for seed in whole}
         found = difference(whole, other)
         assert found is not None
         widths[suite] = found.high - found.low
