@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import harness
 import numpy as np
 from _fusion_host import FAULTY, HEALTHY, RATE_HZ, Recording, Replay
+from _student import t_975
 
 from sage.runtime.tick.fusion import Fused
 
@@ -35,8 +36,6 @@ HELD_OUT = (
 )
 FIRST = NUM_PLACES * TURN  # reading from which on figures are taken: every place was seen once
 ARMS = ("without", "with")
-#: 97.5% quantiles of Student's t for 2 to 10 seeds.
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 KINDS = ("given", "found")
 
 
@@ -239,7 +238,7 @@ def _interval(logs: np.ndarray) -> tuple[float, float, float]:
     """exp of the mean, and of its 95% interval by Student's t; NaN for fewer than two."""
     if len(logs) < 2:
         return float(np.exp(logs.mean())), float("nan"), float("nan")
-    half = T_975[len(logs) - 2] * logs.std(ddof=1) / np.sqrt(len(logs))
+    half = t_975(len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
     low, middle, high = np.exp(logs.mean() + half * np.array([-1.0, 0.0, 1.0])).tolist()
     return middle, low, high
 

@@ -11,7 +11,6 @@ puzzles; the parts are those that the loop uses, without the loop's sensors.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -32,8 +31,6 @@ from sage.sensors.puzzle_messages import Answer
 
 SIZES = (4, 6)
 SOLVING = SolvingConfig(max_segments=16)
-#: The 0.975 quantile of Student's t for 1, 2, ... degrees of freedom.
-_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True)
@@ -284,15 +281,6 @@ class Life(TrainedSolver):
         self.solved = [self._solved(level, each) for level, each in enumerate(self._examples)]
         shares = tuple(float(each.mean()) for each in self.solved)
         self._points.append(Point(train_secs=self._train_secs, solved=shares))
-
-
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95% interval by Student's t over seeds; the interval is NaN for fewer than two."""
-    mean = float(np.mean(values))
-    if not 2 <= len(values) <= len(_T_975) + 1:
-        return mean, math.nan, math.nan
-    error = _T_975[len(values) - 2] * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return mean, mean - error, mean + error
 
 
 def accepted_share(lives: Sequence[Lived]) -> float:

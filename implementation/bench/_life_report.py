@@ -8,8 +8,12 @@ from collections.abc import Sequence
 import _life_arms as arms
 import harness
 import numpy as np
+from _student import interval
 
 FEWEST_SEEDS, FEWEST_LIVES = 3, 5
+MOST_PAIRED = 4
+#: Two arms have the same compute where their mean CPU seconds of training differ by at most this share.
+SAME_SECS = 0.05
 
 
 def reasoner_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
@@ -21,7 +25,7 @@ def reasoner_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
         other = lives.get(arm.name, [])
         gap = None
         if min(len(own), len(other)) >= FEWEST_SEEDS:
-            bounds = [arms.interval([each.final[-1] for each in found]) for found in (own, other)]
+            bounds = [interval([each.final[-1] for each in found]) for found in (own, other)]
             gap = bounds[0][1] - bounds[1][2]
         name = f"6x6 at the end, HRM's lower bound less {arm.name}'s upper bound"
         bars.append(harness.Bar(name=name, value=gap, bar=0.0, better="higher"))
@@ -30,7 +34,7 @@ def reasoner_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
 
 def life_table(lives: dict[str, list[arms.Lived]]) -> harness.TextTable:
     def shown(values: Sequence[float], scale: float = 100.0) -> str:
-        mean, low, high = arms.interval(values)
+        mean, low, high = interval(values)
         text = f"{scale * mean:.1f}"
         return text if math.isnan(low) else f"{text} ({scale * low:.1f} to {scale * high:.1f})"
 
@@ -90,8 +94,46 @@ def nights_table(found: Sequence[arms.Lived]) -> harness.TextTable:
     return harness.TextTable(title=f"Nights of {name}", columns=columns, rows=tuple(rows))
 
 
+def differences_table(lives: dict[str, list[arms.Lived]]) -> harness.TextTable:
+    """Of every pair of arms where they are few, else of the first arm and each other."""
+    names = list(lives)
+    firsts = names if len(names) <= MOST_PAIRED else names[:1]
+    rows = []
+    for first in firsts:
+        for second in names[names.index(first) + 1 :]:
+            pairs = paired(lives[first], lives[second])
+            if len(pairs) >= 2:
+                gaps = ([one.area - two.area for one, two in pairs],
+                        [one.final[-1] - two.final[-1] for one, two in pairs])  # fmt: skip
+                rows.append((first, second, str(len(pairs)), *map(_points, gaps)))
+    size = f"{arms.SIZES[-1]}x{arms.SIZES[-1]}"
+    return harness.TextTable(
+        title="Paired differences by seed, points, with 95% intervals by Student's t",
+        columns=("arm", "less", "n", "area", f"{size} at the end"),
+        rows=tuple(rows),
+    )
+
+
+def paired(first: Sequence[arms.Lived], second: Sequence[arms.Lived]) -> list[tuple[arms.Lived, arms.Lived]]:
+    """Lives of the same seed."""
+    others = {each.seed: each for each in second}
+    return [(each, others[each.seed]) for each in first if each.seed in others]
+
+
+def _points(gaps: Sequence[float]) -> str:
+    mean, low, high = (100 * each for each in interval(gaps))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def have_same_secs(first: Sequence[arms.Lived], second: Sequence[arms.Lived]) -> bool:
+    own, other = (float(np.mean([each.train_secs for each in found])) for found in (first, second))
+    return abs(own - other) <= SAME_SECS * max(own, other)
+
+
 def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
-    """Owed with fewer than five seeds, or without the arms. Differences are paired by seed."""
+    """Owed with fewer than five seeds, without the arms, and where the two arms of a difference had other CPU
+    seconds of training. Differences are paired by seed.
+    """
     whole = lives.get("a whole", [])
 
     def is_owed(*names: str) -> bool:
@@ -99,8 +141,10 @@ def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
 
     bars = []
     for other in ("b practice only", "c nights without symmetries"):
-        gaps = [one.area - two.area for one, two in zip(whole, lives.get(other, []))]
-        value = None if is_owed(other) else arms.interval(gaps)[1]
+        gaps = [one.area - two.area for one, two in paired(whole, lives.get(other, []))]
+        value = None
+        if not is_owed(other) and have_same_secs(whole, lives[other]):
+            value = interval(gaps)[1]
         name = f"area, a less {other}, lower bound"
         bars.append(harness.Bar(name=name, value=value, bar=0.0, better="higher"))
     cost = None

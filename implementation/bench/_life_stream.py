@@ -21,6 +21,7 @@ from typing import Any
 
 import harness
 import numpy as np
+from _crossed import crossed_interval
 from _life_teaching import RECIPE, night_config, search_puzzles, train_for
 
 from sage.app.models.training.building import build_task
@@ -153,21 +154,19 @@ def run(
 
 
 def advantage(found: Found, arm: str, other: str, days: slice) -> tuple[float, float, float]:
-    """Mean difference of shares solved on these days, arm minus other, and its 95% interval. A unit is a
-    puzzle of the file: its differences in several seeds are averaged first.
+    """Mean difference of shares solved on these days, arm minus other, and its 95% interval over puzzles and
+    seeds. A unit is a puzzle of the file, which seeds may pose on other days.
     """
-    by_puzzle: dict[int, list[float]] = {}
-    for (name, seed), (order, own) in found.items():
-        if name == arm and (other, seed) in found:
-            theirs = found[other, seed][1]
-            for rows, mine, yours in zip(order[days], own[days], theirs[days]):
-                for row, first, second in zip(rows, mine.solved, yours.solved):
-                    by_puzzle.setdefault(int(row), []).append(float(first) - float(second))
-    gaps = np.array([np.mean(each) for each in by_puzzle.values()])
-    if len(gaps) < 2:
+    seeds = [seed for name, seed in found if name == arm and (other, seed) in found]
+    if not seeds:
         return math.nan, math.nan, math.nan
-    mean, error = float(gaps.mean()), 1.96 * float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
-    return mean, mean - error, mean + error
+    num = 1 + max(int(found[arm, seed][0].max()) for seed in seeds)
+    gaps = np.full((len(seeds), num), np.nan)
+    for line, seed in zip(gaps, seeds):
+        order, own = found[arm, seed]
+        for rows, mine, yours in zip(order[days], own[days], found[other, seed][1][days]):
+            line[rows] = np.subtract(mine.solved, yours.solved, dtype=float)
+    return crossed_interval(gaps[:, np.isfinite(gaps).any(axis=0)])
 
 
 def day_table(found: Found, arms: Sequence[str], num_days: int) -> harness.TextTable:
@@ -189,7 +188,7 @@ def gap_table(found: Found, arms: Sequence[str], num_days: int) -> harness.TextT
         gaps = [advantage(found, NIGHTS, other, days) for days in wanted]
         rows.append((other, *map(_points, gaps)))
     days = [f"day {number + 1}" for number in range(num_days)]
-    title = "Nights less each other arm: points, paired, 95% interval over puzzles"
+    title = "Nights less each other arm: points, paired, 95% interval over puzzles and seeds"
     return harness.TextTable(title=title, columns=("arm", *days, "after nights"), rows=tuple(rows))
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import harness
 import numpy as np
-from _life_arms import interval
 from _life_solver import TrainedSolver
+from _student import interval
 
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples, Task, TaskSpec

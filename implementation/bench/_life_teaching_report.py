@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import harness
 import numpy as np
+from _crossed import crossed_interval
 from _life_teaching import Judged, Night
 
 if TYPE_CHECKING:
@@ -20,16 +21,14 @@ FEWEST_SEEDS = 3
 
 
 def difference(first: Sequence[Judged], second: Sequence[Judged]) -> tuple[float, float, float]:
-    """Mean difference of shares solved over puzzles and seeds, first minus second, and its 95% interval.
-
-    Pairs are puzzles; the seeds of one puzzle are averaged first.
+    """Mean difference of shares solved over puzzles and seeds, first minus second, and its 95% interval over
+    both. One entry a seed, in the same order; pairs are puzzles of a seed.
     """
     solved = [
-        np.mean([np.isfinite(each.way.calls_to_solve) for each in side], axis=0) for side in (first, second)
+        np.array([np.isfinite(each.way.calls_to_solve) for each in side], dtype=float)
+        for side in (first, second)
     ]
-    gap = solved[0] - solved[1]
-    mean, error = float(gap.mean()), 1.96 * float(gap.std(ddof=1)) / math.sqrt(len(gap))
-    return mean, mean - error, mean + error
+    return crossed_interval(solved[0] - solved[1])
 
 
 def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.TextTable:
@@ -104,7 +103,7 @@ def difference_table(
         for name, gaps in found.items()
         for other, (mean, low, high) in gaps.items()
     )
-    columns = (start, arm, "points", "95% interval, paired")
+    columns = (start, arm, "points", "95% interval, paired, over puzzles and seeds")
     return harness.TextTable(title="After the last night", columns=columns, rows=rows)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ QUICK_HOST_SECS, QUICK_REPLAY_SECS = 20.0, 1.5
 #: FILE`.
 HOST_RECORDING = Path(__file__).parent / "recordings" / "host_2cores_600s.npz"
 HOST_PERIOD_SECS = 0.1
+#: The name of the recording without anything to predict.
+CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,34 @@ def replay(name: str, *, is_quick: bool, host_file: Path | None = None) -> Repla
             return _run(name, config, Path(folder), seconds)
         except UserError as error:
             return Replay(name=name, missing=str(error))
+
+
+def control(*, is_quick: bool, host_file: Path | None = None) -> Replay:
+    """The host recording without anything to predict (`write_control`)."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = write_control(host_file or HOST_RECORDING, Path(folder) / "control.npz")
+        except UserError as error:
+            return Replay(name=CONTROL, missing=str(error))
+        found = replay("host", is_quick=is_quick, host_file=path)
+    return replace(found, name=CONTROL)
+
+
+def write_control(source: Path, out: Path, *, seed: int = 0) -> Path:
+    """A copy of a host recording in which each group of columns moves by its own changes, drawn at random in
+    time and in sign: no prediction from the past is better than the last reading.
+    """
+    time_name, names = _columns(source)
+    with np.load(source, allow_pickle=False) as arrays:
+        table, columns = arrays["host"].astype(np.float64), [str(each) for each in arrays["host__cols"]]
+    generator, num = np.random.default_rng(seed), len(table) - 1
+    for group in _groups(names).values():
+        at = [columns.index(name) for name in group]
+        changes = np.diff(table[:, at], axis=0)[generator.integers(0, num, num)]
+        changes *= generator.choice((-1.0, 1.0), (num, 1))
+        table[1:, at] = table[0, at] + np.cumsum(changes, axis=0)
+    np.savez(out, host=table, host__cols=np.array([time_name, *names]))
+    return out
 
 
 def _run(name: str, config_name: str, folder: Path, seconds: float | None) -> Replay:
@@ -98,16 +129,7 @@ class _LastTick:
 
 def _host_config(folder: Path, recording: Path) -> str:
     """A configuration that replays a host recording, a table for each group of its columns."""
-    try:
-        with np.load(recording, allow_pickle=False) as arrays:
-            time_name, *columns = [str(column) for column in arrays["host__cols"]]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"--host {recording}: {error}: give a file made by `sage sensors record host`"
-        ) from None
-    groups: dict[str, list[str]] = {}
-    for column in columns:
-        groups.setdefault(re.split(r"[._0-9]", column)[0], []).append(column)
+    time_name, columns = _columns(recording)
     sensors = [
         {
             "kind": "table",
@@ -118,7 +140,7 @@ def _host_config(folder: Path, recording: Path) -> str:
             "columns": names,
         }
         | {"max_rate_hz": 50, "observes": group, "time_zero_secs": _first_time(recording)}
-        for group, names in groups.items()
+        for group, names in _groups(columns).items()
     ]
     rate = 1.0 / HOST_PERIOD_SECS
     tick = {"rate_hz": rate, "rest_rate_hz": rate, "dream_rate_hz": rate}
@@ -129,6 +151,26 @@ def _host_config(folder: Path, recording: Path) -> str:
         )
     )
     return str(path)
+
+
+def _columns(recording: Path) -> tuple[str, list[str]]:
+    """The column of times, and the others. UserError for a file that is no host recording."""
+    try:
+        with np.load(recording, allow_pickle=False) as arrays:
+            time_name, *columns = [str(column) for column in arrays["host__cols"]]
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"--host {recording}: {error}: give a file made by `sage sensors record host`"
+        ) from None
+    return time_name, columns
+
+
+def _groups(columns: Sequence[str]) -> dict[str, list[str]]:
+    """By the first word of the name: a source each."""
+    groups: dict[str, list[str]] = {}
+    for column in columns:
+        groups.setdefault(re.split(r"[._0-9]", column)[0], []).append(column)
+    return groups
 
 
 def _first_time(recording: Path) -> float:

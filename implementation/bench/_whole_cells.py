@@ -1,7 +1,8 @@
 """Cells of `sage bench whole`: what one arm did in one suite with one seed, its score, and differences of
 scores with their intervals by a paired bootstrap over seeds and blocks.
 
-Invariant: a difference is of cells with the same seed, and draws the same blocks for both.
+Invariant: a difference is of cells with the same seed, and draws the same blocks for both. Where every seed
+has the same blocks, which is so of recordings and puzzles, a draw has the same ones for all seeds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 NUM_RESAMPLES = 2000
 INTERVAL = (0.025, 0.975)
 _TINY = 1e-12
+#: Suites whose blocks differ between seeds: the episodes of an examination.
+_OWN_BLOCKS = ("robot",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +101,8 @@ class Difference:
 
 
 def difference(whole: Mapping[int, Cell], other: Mapping[int, Cell], seed: int = 0) -> Difference | None:
-    """Cells by their seed; None without a common one. Seeds are drawn with replacement, and of each its
-    blocks.
+    """Cells by their seed; None without a common one. Seeds are drawn with replacement, and blocks: for all
+    seeds together, or for each seed where the blocks are its own.
     """
     seeds = sorted(whole.keys() & other.keys())
     if not seeds:
@@ -110,10 +113,14 @@ def difference(whole: Mapping[int, Cell], other: Mapping[int, Cell], seed: int =
     def gap(pair: Sequence[Sequence[_Arrays]], blocks: Mapping[str, np.ndarray] | None = None) -> float:
         return _score(pair[0], blocks) - _score(pair[1], blocks)
 
+    has_own_blocks = whole[seeds[0]].suite in _OWN_BLOCKS
     drawn = []
     for _ in range(NUM_RESAMPLES):
         chosen = [pairs[index] for index in generator.integers(0, len(pairs), len(pairs))]
-        drawn.append(np.mean([gap(pair, _draw(pair[0], generator)) for pair in chosen]))
+        common = _draw(chosen[0][0], generator)
+        drawn.append(
+            np.mean([gap(pair, _draw(pair[0], generator) if has_own_blocks else common) for pair in chosen])
+        )
     low, high = np.quantile(drawn, INTERVAL)
     return Difference(
         mean=float(np.mean([gap(pair) for pair in pairs])),

@@ -185,9 +185,14 @@ def _percent(share: float | None, *, sign: str = "") -> str:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="separated by commas (0,1,2,3,4)")
+    parser.add_argument(
+        "--seeds",
+        type=harness.seeds_of,
+        default=",".join(map(str, SEEDS)),
+        help="separated by commas (0,1,2,3,4)",
+    )
     arguments = parser.parse_args()
-    seeds = SEEDS[:1] if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
+    seeds = SEEDS[:1] if arguments.quick else arguments.seeds
     calibration = harness.calibrate()
     sessions = []
     for seed in seeds:

@@ -121,12 +121,14 @@ def show(trial: Trial) -> None:
 
 
 def bars_of(trials: list[Trial]) -> list[harness.Bar]:
-    """Without trials the bar is owed."""
-    medians = [trial.median for trial in trials if trial.arm == "loop" and trial.median is not None]
+    """Without trials the bar is owed; a trial whose examination has no episode misses it."""
+    medians = [
+        float("nan") if trial.median is None else trial.median for trial in trials if trial.arm == "loop"
+    ]
     return [
         harness.Bar(
             name="lowest median return of 20 episodes, 5 seeds",
-            value=min(medians, default=None),
+            value=float(np.min(medians)) if medians else None,
             bar=BAR,
             better="higher",
         )

@@ -84,6 +84,21 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def seeds_of(text: str) -> tuple[int, ...]:
+    """The `type` of an option: different whole numbers from 0 on, separated by commas. A seed that is given
+    twice would count as two samples.
+    """
+    try:
+        found = tuple(int(each) for each in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: give different whole numbers separated by commas, such as 0,1,2"
+        )
+    return found
+
+
 def calibrate() -> dict[str, float]:
     """The current speed of this machine: median CPU time of a 512 x 512 fp32 product and of an eager add, in
     microseconds.

@@ -24,9 +24,9 @@ Suite self-teaching: real 9x9 sudokus of SAGE_DATA/sudoku/mix_train_1k.csv with 
 16 model calls each; a night may spend 300 CPU seconds. Arms: search longer and train on what the rules
 verified ("search"); train on what the days solved, with symmetries ("solved only") or with dark experience
 replay ("DER++"); train on the answers of the file ("labelled", the ceiling); no sleep. Measured on rows 1 to
-500 of mix_dev_2k.csv at 16 model calls. Start: the first shipped sudoku9 weights, kept as a file with this
-SHA-256, and today's. About 80 CPU minutes a seed and start; with --runs a life continues where it ended, and
-with --known the lives of an earlier result are read from it.
+500 of mix_dev_2k.csv at 16 model calls; intervals of differences are over puzzles and seeds. Start: the first
+shipped sudoku9 weights, kept as a file with this SHA-256, and today's. About 80 CPU minutes a seed and start;
+with --runs a life continues where it ended, and with --known the lives of an earlier result are read from it.
 
 Suite stream: the same puzzles from the first weights, 250 a day, four days, 16 model calls each, answers
 hidden: the share that is solved awake, day by day. Arms: a night of 180 CPU seconds after each day but the
@@ -201,7 +201,11 @@ def self_teaching(arguments: Any) -> None:
 def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument("--suite", choices=SUITES, default="life")
-    parser.add_argument("--seeds", help="random seeds, separated by commas (0 to 4, self-teaching 0 to 2)")
+    parser.add_argument(
+        "--seeds",
+        type=harness.seeds_of,
+        help="random seeds, separated by commas (0 to 4, self-teaching 0 to 2)",
+    )
     parser.add_argument("--nights", type=int, help="nights of a life (4, self-teaching 3)")
     parser.add_argument("--runs", type=Path, help="folder of lives, to continue (default: none is kept)")
     parser.add_argument("--arms", help="names of the suite's arms, separated by commas (default: all)")
@@ -231,7 +235,7 @@ def text_of(suite: str) -> str:
 def seeds_of(arguments: Any, num: int) -> tuple[int, ...]:
     if arguments.quick:
         return (0,)
-    return tuple(range(num)) if arguments.seeds is None else tuple(map(int, arguments.seeds.split(",")))
+    return tuple(range(num)) if arguments.seeds is None else tuple(arguments.seeds)
 
 
 def whole_life(arguments: Any) -> None:
@@ -291,7 +295,8 @@ def write(
         "calibration": harness.calibrate(),
     }
     sleepers = [found for found in lives.values() if found and found[0].nights][:1]
-    tables = [report.life_table(lives), *map(report.nights_table, sleepers)]
+    tables = [report.life_table(lives), report.differences_table(lives)]
+    tables += map(report.nights_table, sleepers)
     tables += [harness.bars_table(bars)] if bars else []
     whole = harness.document(name, results, bars)
     harness.finish(whole, tables, is_saved=arguments.save, notes=text_of(arguments.suite))

@@ -65,13 +65,14 @@ def main() -> None:
     fans = [] if arguments.quick else measure_fans()
     faults = run_faults(FaultPlan.quick() if arguments.quick else FaultPlan())
     cuda = mailbox_cuda.measure(is_quick=arguments.quick)
-    bars = make_bars(tally, proof, faults, cuda)
+    theirs = [peer.name for peer, _ in PEERS if not isinstance(peer, OurPeer)]
+    bars = make_bars(tally, proof, faults, cuda, theirs)
     results = {
         "calibration": harness.calibrate() | {"wall_secs": time.perf_counter() - started_secs},
         "absent": absent,
         "failed": failed,
         "rows": describe(tally),
-        "by_64_over_best_peer_packed": best_ratio(tally, PACKED_64),
+        "by_64_over_best_peer_packed": best_ratio(tally, PACKED_64, theirs),
         "zero_copy": proof,
         "fan_out": fans,
         "faults": faults.describe(),

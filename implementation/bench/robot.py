@@ -57,7 +57,9 @@ def main() -> None:
     trials = list(run_trials(arguments.arms, seeds, settings, arguments.state))
     config = _robot_arms.arm_config(load_config(_robot_arms.CONFIG, []))
     rates = _robot_arms.rates(config, 20 if arguments.quick else 300, find_rendering().backend)
-    is_whole = not (arguments.quick or arguments.set) and len(seeds) >= 5 and settings["num_ticks"] == TICKS
+    is_whole = (
+        not (arguments.quick or arguments.set) and len(set(seeds)) >= 5 and settings["num_ticks"] == TICKS
+    )
     bars = bars_of(trials, is_whole=is_whole)
     results = {
         "settings": settings,

@@ -32,7 +32,7 @@ from _sleep_injected import Injected, cut_nights, inject_all
 from _sleep_learners import Learner
 from _sleep_recordings import RECORDINGS, PairFile, run_recordings
 from _sleep_runs import DER_SLEEP, MEMORIES, Record, run_own, run_peers
-from _sleep_table import Cells, injected_table, make_bars, table_of
+from _sleep_table import Cells, gains_table, injected_table, make_bars, table_of
 
 from sage.runtime.sleep.rehearsal import RehearsalPlan
 
@@ -47,7 +47,9 @@ NUM_CUTS, NUM_QUICK_CUTS = 20, 4
 def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument("--suite", default="digits", choices=("digits", "recordings"), help="which suite")
-    parser.add_argument("--seeds", default="0,1,2,3,4", help="numbers separated by commas")
+    parser.add_argument(
+        "--seeds", type=harness.seeds_of, default="0,1,2,3,4", help="numbers separated by commas"
+    )
     parser.add_argument("--recordings", default=",".join(RECORDINGS), help="names separated by commas")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="of the configuration"
@@ -66,7 +68,7 @@ def run_nights(arguments: Namespace) -> None:
     unknown = [name for name in names if name not in RECORDINGS]
     if unknown:
         raise SystemExit(f"sleep: --recordings {','.join(unknown)}: give some of {', '.join(RECORDINGS)}")
-    seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
+    seeds = (0,) if arguments.quick else arguments.seeds
     file = PairFile(None if arguments.quick else arguments.runs)
     found, tables = run_recordings(names, seeds, arguments.set, file, is_quick=arguments.quick)
     results = {"suite": "recordings", "seeds": seeds, "set": arguments.set, "recordings": found}
@@ -80,7 +82,7 @@ def run_digits(arguments: Namespace) -> None:
         raise SystemExit(f"sleep: no digits: no scikit-learn by {arguments.avalanche}: {REMEDY}")
     if not digits.is_file():
         raise SystemExit(f"sleep: --digits {digits}: no such file: {REMEDY}")
-    seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
+    seeds = (0,) if arguments.quick else arguments.seeds
     memories = MEMORIES[:1] if arguments.quick else MEMORIES
     record = Record(None if arguments.quick else arguments.runs)
     run_own(record, digits, seeds, memories, share=QUICK_SHARE if arguments.quick else 1.0)
@@ -100,7 +102,7 @@ def run_digits(arguments: Namespace) -> None:
         "cut_nights": {"num": cuts[0], "num_old_weights": cuts[1]},
         "calibration": harness.calibrate(),
     }
-    tables = [table_of(cells), injected_table(injected), harness.bars_table(bars)]
+    tables = [table_of(cells), gains_table(cells), injected_table(injected), harness.bars_table(bars)]
     if absent:
         tables.append(harness.TextTable(title=f"Avalanche: {absent}", columns=("peer",), rows=()))
     notes = (__doc__ or "").partition("\n\n")[2]

@@ -119,7 +119,8 @@ def bars_of(found: dict[str, list[Trained]], *, is_quick: bool) -> list[harness.
             ),
             harness.Bar(name=f"{name}: CPU seconds", value=cpu, bar=promise.cpu_secs, better="lower"),
         ]
-    every = [] if is_quick else [each for trained in found.values() for each in trained]
+    whole = [] if is_quick else [each for each in found.values() if len(each) >= FEWEST_SEEDS]
+    every = [each for trained in whole for each in trained]
     gains = [_at_the_end(each) - each.run.valid[1] for each in every]
     nearly = [each.solving.nearly_solved for each in every if each.solving.nearly_solved is not None]
     bars += [
@@ -187,7 +188,9 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=Path, help="folder of runs, each RECIPE-SEED (default: a temporary folder)"
     )
-    parser.add_argument("--seeds", default="0,1,2", help="random seeds, separated by commas")
+    parser.add_argument(
+        "--seeds", type=harness.seeds_of, default="0,1,2", help="random seeds, separated by commas"
+    )
     parser.add_argument(
         "--recipes",
         default=",".join(each.recipe for each in PROMISES),
@@ -196,7 +199,7 @@ def main() -> None:
     parser.add_argument("--found", action="store_true", help="read existing runs only; train none")
     arguments = parser.parse_args()
     recipes = QUICK_RECIPES if arguments.quick else arguments.recipes.split(",")
-    seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
+    seeds = (0,) if arguments.quick else arguments.seeds
     with tempfile.TemporaryDirectory() as spare:
         root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
         found = gather(root, recipes, seeds, is_quick=arguments.quick, makes_runs=not arguments.found)

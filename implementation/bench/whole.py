@@ -12,7 +12,8 @@ held-out 4x4 and 6x6 sudokus after four days and nights; robot: success in 50 ep
 Same compute: recordings, at each quarter's end an arm practises until it has used the CPU seconds of the
 whole with the same seed. Puzzles, 80 CPU seconds of practice and nights. Robot, as many actions as fit into
 the CPU seconds of the whole's --ticks. Intervals: 95%, paired bootstrap over seeds and blocks (an eighth of
-a quarter, a puzzle, an episode). With --runs a finished cell is read from its file; --kept runs nothing.
+a quarter, a puzzle, an episode); blocks that all seeds have are drawn once for all of them. With --runs a
+finished cell is read from its file; --kept runs nothing.
 """
 
 from __future__ import annotations
@@ -173,7 +174,9 @@ def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument("--only", help=f"suites, of {', '.join(SUITES)} (default: all)")
     parser.add_argument("--arms", help=f"arms, of {', '.join(ARMS)} (default: all)")
-    parser.add_argument("--seeds", help="random seeds, separated by commas (default: 0,1,2)")
+    parser.add_argument(
+        "--seeds", type=harness.seeds_of, help="random seeds, separated by commas (default: 0,1,2)"
+    )
     parser.add_argument("--ticks", type=int, help=f"actions of the whole, robot (default: {Scale().ticks})")
     parser.add_argument("--runs", type=Path, help="folder of finished cells (default: none is kept)")
     parser.add_argument("--kept", action="store_true", help="the cells that --runs holds, and no others")
@@ -217,7 +220,7 @@ def chosen(given: str | None, known: Mapping[str, Any], option: str, default: Se
 
 def seeds_of(arguments: Any) -> tuple[int, ...]:
     if arguments.seeds is not None:
-        return tuple(map(int, arguments.seeds.split(",")))
+        return tuple(arguments.seeds)
     return (0,) if arguments.quick else (0, 1, 2)
 
 

@@ -42,6 +42,8 @@ def test_the_bar_is_of_the_lowest_seed_and_owed_without_trials() -> None:
     assert (bar.value, bar.is_met) == (496.0, True)
     (owed,) = gym.bars_of([])
     assert owed.is_met is None
+    (missed,) = gym.bars_of([*trials[:4], Trial("loop", 4, 10)])
+    assert missed.is_met is False, "a seed without an examined episode is not left out"
     gym.trials_table(trials)
     gym.arms_table(trials)
     gym.curves_table(trials)

@@ -122,3 +122,15 @@ def test_a_bar_by_instruction_set_is_stated_in_the_table_and_the_document() -> N
     rows = harness.document("made", {}, [bar, none])["bars"]
     assert [row["by_instruction_set"] for row in rows] == [bars, bars]
     assert [row["bar"] for row in rows] == [2.0, None]
+
+
+def test_seeds_are_different_whole_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = harness.argument_parser("made")
+    parser.add_argument("--seeds", type=harness.seeds_of, default="0,1,2")
+    assert parser.parse_args([]).seeds == (0, 1, 2)
+    assert parser.parse_args(["--seeds", "7"]).seeds == (7,)
+    for text in ("0,0,0", "a", "1,", "", "-1", "1.5"):
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args([f"--seeds={text}"])
+        assert ended.value.code == 2
+        assert "different whole numbers" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def _judged(calls_to_solve: list[float], easy: float = 1.0) -> SimpleNamespace:
     return SimpleNamespace(way=SimpleNamespace(calls_to_solve=calls_to_solve, solved=solved), easy=easy)
 
 
-def test_a_difference_is_paired_over_puzzles_and_averages_their_seeds() -> None:
+def test_a_difference_is_paired_over_puzzles_of_each_seed() -> None:
     better = [_judged([1.0, 2.0, 3.0, math.inf]), _judged([1.0, 2.0, math.inf, math.inf])]
     worse = [_judged([1.0, math.inf, math.inf, math.inf])] * 2
     mean, low, high = difference(better, worse)

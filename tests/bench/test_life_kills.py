@@ -40,6 +40,9 @@ def test_bars_count_what_a_life_lost() -> None:
     assert json.loads(json.dumps(plain(life)))["ticks"]["without"]["p99_ms"] == 1.0
     assert len(tables(life)) == 2
 
+    slow = Life(kills=life.kills, ticks=[(2.0, 0.1, True), (1500.0, 0.0, False)] * 1000)
+    assert bars(slow, Scale())[1].is_met is None
+
     life.on_disk, life.lost = 6, 2
     lost = [bar.name for bar in bars(life, Scale()) if bar.is_met is False and "acknowledged" in bar.name]
     assert len(lost) == 2

@@ -105,6 +105,11 @@ def test_a_bar_without_its_peer_is_owed_and_one_with_it_is_judged() -> None:
         "records/s by 64, every byte checked, over the best peer's a message a record"
     ].value == pytest.approx(45.0)
     assert best_peer(made_tally(), SINGLE) == "iceoryx2 spin"
+    proof, faults, best = {"is_same_page": True}, made_faults(), "the best peer's a message a record"
+    for peers, value in (((), 45.0), (("Pipe",), 45.0), (("Pipe", "zmq ipc"), None)):
+        (bar,) = (each for each in make_bars(made_tally(), proof, faults, {}, peers) if best in each.name)
+        assert bar.value == (None if value is None else pytest.approx(value)), "zmq ipc has no figure"
+    assert bars["single records/s over iceoryx2, the worse of spinning and blocking"].is_met is None
     assert [bars[name].is_met for name, _, _ in CUDA_BARS] == [None] * len(CUDA_BARS)
 
 

@@ -16,8 +16,19 @@ import torch
 from _sleep_digits import NUM_TEST, make_tasks
 from _sleep_injected import FAULTS, Injected, cut_nights, inject_all
 from _sleep_learners import Learner, Way, is_examined, make_augment
-from _sleep_runs import DER_EQUAL, DER_SLEEP, MEMORIES, PEER_ROWS, Record, Run, joint
-from _sleep_table import Cells, deviations, make_bars
+from _sleep_runs import (
+    DER,
+    DER_EQUAL,
+    DER_SLEEP,
+    MEMORIES,
+    NAIVE,
+    NAIVE_SLEEP,
+    PEER_ROWS,
+    Record,
+    Run,
+    joint,
+)
+from _sleep_table import Cells, deviations, gains_table, make_bars
 
 from sage.runtime.sleep.rehearsal import RehearsalPlan
 
@@ -168,8 +179,25 @@ def test_bars_over_seeds_are_owed_with_few_of_them() -> None:
     bars = make_bars(cells_of(0.92), injected, (4, 4), num_seeds=1)
     assert [bar.is_met for bar in bars] == [None] * (len(bars) - 2) + [True, True]
     named = {bar.name: bar for bar in make_bars(cells_of(0.92), injected, (4, 3), num_seeds=5)}
-    assert named["the same, split, M 200: accuracy gained"].is_met is True
+    assert named["DER++ wake + sleep less Avalanche's DER++, split, M 200: accuracy"].is_met is True
     assert named["nights cut at a step that left the old weights, share"].is_met is False
+
+
+def test_what_nights_add_is_paired_with_the_wake_without_them() -> None:
+    record = Record(None)
+    for run in (
+        *of_cell(DER.name, "split", 200, [0.80, 0.90, 0.85]),
+        *of_cell(DER_SLEEP.name, "split", 200, [0.81, 0.91, 0.86]),
+        *of_cell(PEER_ROWS["DER++"], "split", 200, [0.95] * 3),
+        *of_cell(NAIVE.name, "split", 0, [0.2] * 2),
+        *of_cell(NAIVE_SLEEP.name, "split", 50, [0.3] * 2),
+    ):
+        record.add(run)
+    rows = [(row[0], row[3], row[4]) for row in gains_table(Cells(record, (0, 1, 2))).rows]
+    assert rows == [
+        (f"{NAIVE_SLEEP.name}, split", "2", "+10.0 (+10.0 to +10.0)"),
+        (f"{DER_SLEEP.name}, split", "3", "+1.0 (+1.0 to +1.0)"),
+    ]
 
 
 def test_without_digits_the_remedy_is_one_line(tmp_path: Path) -> None:

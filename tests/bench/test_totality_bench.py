@@ -22,6 +22,7 @@ def test_timings_without_load_are_what_the_bars_are_about() -> None:
     bars = bars_of(timings, lost=1)
     assert [bar.is_met for bar in bars] == [True] * len(READS) + [False]
     assert [bar.value for bar in bars_of([], lost=0)] == [None] * len(READS) + [0.0]
+    assert bars_of(timings, lost=None)[-1].is_met is None
 
 
 def test_every_call_is_timed_once_after_one_that_is_not() -> None:

@@ -56,6 +56,8 @@ def test_a_bar_is_on_the_median_of_the_seeds_and_owed_where_nothing_ran() -> Non
     assert all(bar.is_met is None for bar in bars_of(found, is_quick=True))
     of_two = {bar.name: bar for bar in bars_of({"sudoku4": found["sudoku4"][:2]}, is_quick=False)}
     assert of_two["sudoku4: CPU seconds"].is_met is None
+    assert of_two["worst run: gain from 1 to 16 segments"].is_met is None
+    assert of_two["worst run: nearly solved, share solved"].is_met is None
 
 
 def test_one_nearly_solved_puzzle_that_is_missed_misses_the_bar() -> None:
