@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from sage.errors import InputError
 #: unit of an answer and an outcome is the name of their space.
 ANSWER, CLASSES, OUTCOME, LABEL = "answer", "classes", "outcome", "label"
 MAX_WAITING = 64
+KeptT = TypeVar("KeptT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class Board:
         self._posted = Posted()
         self._texts: dict[str, deque[AnswerText]] = {}
         self._notes: deque[tuple[str, str]] = deque(maxlen=MAX_WAITING)
+        self._kept: dict[str, Any] = {}
 
     @property
     def posted(self) -> Posted:
@@ -78,6 +81,16 @@ class Board:
                 f"no channel {channel!r} of {source!r}: give"
                 f" {'one of ' + ', '.join(names) if names else 'a number, it has no names'}"
             )
+        if isinstance(channel, int) and names and channel >= len(names):
+            raise InputError(f"no channel {channel} of {source!r}: give 0 to {len(names) - 1}")
+
+    def kept(self, source: str, make: Callable[[], KeptT]) -> KeptT:
+        """What a source of the run leaves to its later instances; its first instance makes it."""
+        with self._lock:
+            if source not in self._kept:
+                self._kept[source] = make()
+            kept: KeptT = self._kept[source]
+        return kept
 
     def post(self, values: Mapping[str, np.ndarray], time_secs: float) -> None:
         """One tick's newest readings, of the sources that have one. The arrays must not change later."""

@@ -17,10 +17,7 @@ class VideoWriter:
     """One file. Frames are (height, width, 3) uint8, RGB, of one even size; close it, also after an error."""
 
     def __init__(self, path: Path, *, fps: int, height: int, width: int) -> None:
-        if height % 2 or width % 2:
-            raise InputError(
-                f"{path.name}: frames are {height} x {width}: H.264 needs even sizes: scale them"
-            )
+        check_size(path.name, height, width)
         av = load_av()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.num_frames = 0
@@ -47,6 +44,12 @@ class VideoWriter:
         if container is not None:
             container.mux(self._stream.encode(None))
             container.close()
+
+
+def check_size(name: str, height: int, width: int) -> None:
+    """InputError for frames that H.264 cannot hold."""
+    if height % 2 or width % 2 or not height or not width:
+        raise InputError(f"{name}: frames are {height} x {width}: H.264 needs even sizes: scale them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

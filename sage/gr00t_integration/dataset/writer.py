@@ -19,7 +19,7 @@ from sage.gr00t_integration.dataset.layout import ACTION, CHUNK_SIZE, STATE, V21
 from sage.gr00t_integration.dataset.packages import load_pyarrow
 from sage.gr00t_integration.dataset.stats import ImageStats, column_stats
 from sage.gr00t_integration.dataset.tables import data_table, episodes_table, tasks_table
-from sage.gr00t_integration.dataset.video import VideoWriter
+from sage.gr00t_integration.dataset.video import VideoWriter, check_size
 from sage.gr00t_integration.embodiment import Embodiment
 
 
@@ -72,7 +72,10 @@ class DatasetWriter:
         return self._num_rows + len(self._rows)
 
     def add(self, images: dict[str, np.ndarray], state: np.ndarray, action: np.ndarray) -> None:
-        """One frame. images: view -> (height, width, 3) uint8.  state, action: the embodiment's, joined."""
+        """One frame. images: view -> (height, width, 3) uint8.  state, action: the embodiment's, joined.
+
+        InputError for a frame that does not fit; nothing of it is written then.
+        """
         sizes = (sum(self._embodiment.state.dims.values()), self._embodiment.action_size)
         if (state.size, action.size) != sizes or set(images) != set(self._embodiment.video.views):
             raise InputError(
@@ -81,6 +84,8 @@ class DatasetWriter:
             )
         if not (np.isfinite(state).all() and np.isfinite(action).all()):
             raise InputError("a frame has NaN or infinity in its state or action: leave it out")
+        for view, image in images.items():
+            self._check_image(view, image)
         for view, image in images.items():
             self._writer(self._single, view, self._episode_video(view), image).write(image)
             self._writer(self._joined, view, self._joined_video(view), image).write(image)
@@ -116,7 +121,11 @@ class DatasetWriter:
         self._images = {}
 
     def close(self) -> None:
-        """Write the metadata. InputError without an episode. An episode that was not ended is left out."""
+        """Write the metadata. InputError without an episode, and where one was not ended: its frames are in
+        the videos already, so that it can only be ended.
+        """
+        if self._rows:
+            raise InputError(f"{len(self._rows)} frames are in no episode: call end_episode, then close")
         for writer in (*self._single.values(), *self._joined.values()):
             writer.close()
         if not self._episodes:
@@ -191,12 +200,21 @@ class DatasetWriter:
             info["video_files_size_in_mb"] = 200
         return info
 
+    def _check_image(self, view: str, image: np.ndarray) -> None:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+            raise InputError(f"{view}: {image.dtype.name} of shape {image.shape}: give (H, W, 3) uint8")
+        size = image.shape[0], image.shape[1]
+        check_size(view, *size)
+        if size != self._sizes.get(view, size):
+            raise InputError(
+                f"{view}: a frame of {size[0]} x {size[1]} follows frames of"
+                f" {' x '.join(map(str, self._sizes[view]))}: keep one size"
+            )
+
     def _writer(
         self, writers: dict[str, VideoWriter], view: str, path: Path, image: np.ndarray
     ) -> VideoWriter:
         if view not in writers:
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-                raise InputError(f"{view}: {image.dtype.name} of shape {image.shape}: give (H, W, 3) uint8")
             height, width = image.shape[:2]
             self._sizes[view] = (height, width)
             writers[view] = VideoWriter(path, fps=self._fps, height=height, width=width)

@@ -53,12 +53,16 @@ class TotalityClient:
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout_secs: float = 5.0) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise InputError(f"url is {url!r}: {error}: give http://HOST:PORT") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise InputError(f"url is {url!r}: give http://HOST:PORT")
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._url = url
-        self._connection = make(parts.hostname, parts.port, timeout=timeout_secs)
+        self._connection = make(parts.hostname, port, timeout=timeout_secs)
         self._headers = {"content-type": "application/json"}
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"

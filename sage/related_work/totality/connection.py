@@ -5,12 +5,13 @@ Invariant: devices with equal settings share one; the last one that closes it cl
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sage.errors import InputError
+from sage.errors import InputError, SageError
 from sage.related_work.totality.client import TotalityClient
 from sage.related_work.totality.messages import (
     ActivateReply,
@@ -27,6 +28,9 @@ from sage.related_work.totality.store import TotalityStore
 from sage.related_work.totality.wall_time import WallClock
 from sage.sensors.connections import SharedConnection
 from sage.sensors.contract import SensorContext
+
+#: Between two looks at the length of the journal.
+CHECK_SECS = 5.0
 
 
 class Totality(Protocol):
@@ -65,15 +69,41 @@ class TotalityPlace(BaseModel):
 
 
 class OpenTotality:
-    """A Totality and what closing it takes."""
+    """A Totality and what closing it takes. The journal of one in a folder is shortened when it is long, on a
+    thread of its own: a snapshot is written to the disk.
+    """
 
     def __init__(self, totality: Totality, closable: TotalityFolder | TotalityClient | None) -> None:
         self.totality = totality
         self._closable = closable
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        if isinstance(closable, TotalityFolder):
+            self._thread = threading.Thread(
+                target=self._keep_short, args=(closable,), name="totality-persist", daemon=True
+            )
+            self._thread.start()
 
     def close(self) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
         if self._closable is not None:
             self._closable.close()
+
+    def _keep_short(self, folder: TotalityFolder) -> None:
+        """Until `close`, and once more then."""
+        is_over = False
+        while not is_over:
+            is_over = self._stopped.wait(CHECK_SECS)
+            try:
+                folder.persist_if_long()
+            except (OSError, SageError) as error:
+                import structlog  # for what seldom happens
+
+                structlog.get_logger("sage.sensors").error(
+                    "totality store: no snapshot, the journal grows: free some space", error=str(error)
+                )
 
 
 def open_totality(place: TotalityPlace, context: SensorContext) -> SharedConnection[OpenTotality]:
@@ -86,7 +116,11 @@ def _connect(place: TotalityPlace, context: SensorContext) -> OpenTotality:
     if place.url is not None:
         token = None
         if place.token_file is not None:
-            token = (context.base_dir / place.token_file.expanduser()).read_text(encoding="ascii").strip()
+            path = context.base_dir / place.token_file.expanduser()
+            try:
+                token = path.read_text(encoding="ascii").strip()
+            except UnicodeDecodeError:
+                raise InputError(f"{path}: not ASCII text: give the file with the service's token") from None
         client = TotalityClient(place.url, token=token, timeout_secs=place.request_secs)
         return OpenTotality(client, client)
     clock = WallClock(context.clock)

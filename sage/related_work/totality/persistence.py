@@ -112,10 +112,13 @@ class JournalLog:
 
 @dataclass(slots=True)
 class Recovered:
-    """state: of the folder.  last_number: of the newest change in it.  notices: what was damaged."""
+    """state: of the folder.  last_number: of the newest change in it.  num_bytes: of the changes after the
+    newest snapshot.  notices: what was damaged.
+    """
 
     state: StoreState = field(default_factory=StoreState)
     last_number: int = 0
+    num_bytes: int = 0
     notices: list[str] = field(default_factory=list)
 
 
@@ -150,7 +153,7 @@ class TotalityFolder:
         except BaseException:
             os.close(self._lock_file)
             raise
-        self._persisted_bytes = 0
+        self._persisted_bytes = -recovered.num_bytes  # sessions add up, however short each is
         log = JournalLog(self._journal, timeout_secs)
         self.store = TotalityStore(
             now_ns, operations=operations, limits=limits, log=log, state=recovered.state
@@ -228,6 +231,7 @@ def _recover(folder: Folder, limits: StoreLimits) -> tuple[Recovered, JournalCon
         except ValidationError as error:
             raise NewerVersion(_of_newer(folder.journal, error)) from error
         found.state.apply(change)
+        found.num_bytes += len(row.scalars["change"])
     if not contents.is_intact:
         found.notices.append(
             f"{folder.journal.name} is damaged: {contents.num_damaged} changes are lost,"

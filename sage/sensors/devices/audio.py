@@ -122,10 +122,15 @@ class AudioSensor:
                 held = held[num_samples:]
 
     def _resampled(self, from_secs: float) -> Iterator[tuple[np.ndarray, float]]:
-        """(samples at rate_hz, seconds of the first), a frame of the source at a time."""
+        """(samples at rate_hz, seconds of the first), a frame of the source at a time; at the end the samples
+        that the resampling filter still holds.
+        """
         mixer = _Mixer(self._config)
+        end_secs = from_secs
         for frame, secs in self._source.frames(from_secs):
             yield mixer.mix(frame), secs
+            end_secs = secs + frame.samples / frame.sample_rate
+        yield mixer.rest(), end_secs
 
     def _nothing(self) -> np.ndarray:
         return np.empty((0,) if self._config.mono else (0, 2), dtype=np.float32)
@@ -147,11 +152,23 @@ class _Mixer:
     def mix(self, frame: Any) -> np.ndarray:
         """(n,) or (n, 2) float32."""
         form = (frame.sample_rate, frame.format.name, frame.layout.name)
+        before = []
         if form != self._form:
+            before = [] if self._graph is None else self._flushed()
             self._graph = self._new_graph(*form, time_base=frame.time_base)
             self._form = form
         self._graph.push(frame)
-        pieces = list(self._pulled())
+        return self._joined([*before, *self._pulled()])
+
+    def rest(self) -> np.ndarray:
+        """What the resampling filter holds back until it gets more; nothing can be mixed afterwards."""
+        return self._joined([] if self._graph is None else self._flushed())
+
+    def _flushed(self) -> list[np.ndarray]:
+        self._graph.push(None)
+        return list(self._pulled())
+
+    def _joined(self, pieces: list[np.ndarray]) -> np.ndarray:
         samples = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.float32)
         np.clip(samples, -1.0, 1.0, out=samples)
         return samples if self._num_channels == 1 else samples.reshape(-1, 2)

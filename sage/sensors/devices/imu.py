@@ -18,7 +18,7 @@ from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
-from sage.sensors.devices.imu_lines import FrameParser, LineFormat
+from sage.sensors.devices.imu_lines import MAX_BINARY_VALUES, FrameCount, FrameParser, LineFormat
 
 #: The device's own count of its readings, among the columns.
 COUNT = "count"
@@ -33,7 +33,7 @@ class ImuConfig(SensorConfig):
     """port: a serial device, or a URL of pyserial, for example socket://HOST:PORT.  format: of a frame.
 
     columns: values of a frame in order; those beginning with a are accelerations, with g angular velocities,
-    "count" is the device's own count, any other is left out.
+    "count" is the device's own count, which may wrap round or begin again; any other is left out.
     acceleration_scale, angular_scale: to m/s^2 and rad/s.
     rate_hz: of the device.  silent_secs: without a frame for so long, the line has failed.
     rest_secs: time at rest after the first start to measure the gyroscope's offset by; 0: none is removed.
@@ -61,6 +61,10 @@ class ImuConfig(SensorConfig):
                 f"columns is {self.columns}: give each value of a frame a name of its own, accelerations"
                 " beginning with a, angular velocities with g"
             )
+        if self.format == "binary" and len(self.columns) > MAX_BINARY_VALUES:
+            raise InputError(
+                f"columns has {len(self.columns)} values: a binary frame holds {MAX_BINARY_VALUES} at most"
+            )
         if self.rest_secs and not set(GYROSCOPE) <= set(self.columns):
             raise InputError(f"rest_secs is {self.rest_secs}: it needs the columns {', '.join(GYROSCOPE)}")
         return self
@@ -81,7 +85,7 @@ class ImuSensor:
         self._parser = self._new_parser()
         self._waiting: deque[tuple[int, int, tuple[float, ...]]] = deque(maxlen=MAX_WAITING)
         self._recent: deque[bool] = deque(maxlen=QUALITY_FRAMES)
-        self._num_frames = 0
+        self._count = FrameCount(is_float32=config.format == "binary")
         self._heard_ns = 0
         self._last_ns = 0
         self._offset: np.ndarray | None = None
@@ -137,7 +141,7 @@ class ImuSensor:
         self._waiting.clear()
         self._recent.clear()
         self._rest.clear()
-        self._num_frames = 0
+        self._count = FrameCount(is_float32=self._config.format == "binary")
         self._heard_ns = self._clock.now_ns()
 
     def read_into(self, out: np.ndarray) -> Reading | None:
@@ -190,9 +194,8 @@ class ImuSensor:
         for index, values in enumerate(frames):
             # the last of several is of now, the others one period before each other
             captured_ns = max(self._last_ns, now_ns - (len(frames) - 1 - index) * self._period_ns)
-            count = self._num_frames if self._count_column is None else round(values[self._count_column])
-            self._waiting.append((captured_ns, count, values))
-            self._num_frames += 1
+            count = None if self._count_column is None else round(values[self._count_column])
+            self._waiting.append((captured_ns, self._count.next(count), values))
             self._last_ns = captured_ns
             self._heard_ns = now_ns
 

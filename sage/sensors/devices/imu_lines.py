@@ -16,6 +16,12 @@ LineFormat = Literal["csv", "nmea", "binary"]
 #: What begins a binary frame: two bytes, then the payload's length, the payload and its CRC-16.
 SYNC = b"\xaa\x55"
 MAX_FRAME_BYTES = 1024
+#: One byte states the payload's length.
+MAX_BINARY_VALUES = 255 // 4
+#: Where counts of whole bytes begin again at 0.
+WRAP_SIZES = (1 << 8, 1 << 16, 1 << 24, 1 << 32)
+#: The last of the integers that float32 holds all of.
+MAX_FLOAT32_COUNT = 1 << 24
 
 
 class FrameParser:
@@ -86,6 +92,41 @@ class FrameParser:
             else:
                 del self._buffer[:2]
                 self.num_bad += 1
+
+
+class FrameCount:
+    """Numbers frames by the device's own count, which wraps round at 8, 16, 24 or 32 bits, or begins again
+    with the device.
+
+    is_float32: of the count; from 2**24 on it no longer counts by one, and is not used.
+    """
+
+    def __init__(self, *, is_float32: bool) -> None:
+        self._most = MAX_FLOAT32_COUNT if is_float32 else math.inf
+        self._last: int | None = None
+        self._number = -1
+
+    def next(self, count: int | None) -> int:
+        """The number of a frame, from 0: as far from the one before as its count. None: one more."""
+        last, self._last = self._last, count
+        if count is None or abs(count) >= self._most:
+            self._number += 1
+        elif last is None:
+            self._number = max(count, self._number + 1)
+        elif count >= last:
+            self._number += count - last
+        else:
+            self._number += _step_around(last, count)
+        return self._number
+
+
+def _step_around(last: int, count: int) -> int:
+    """From a count to a lower one: around the end of its bits where few frames are missing, else one."""
+    for size in WRAP_SIZES:
+        if last < size:
+            step = count + size - last
+            return step if 0 < step <= size // 8 else 1
+    return 1
 
 
 def binary_frame(values: tuple[float, ...]) -> bytes:

@@ -21,6 +21,8 @@ from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable,
 from sage.sensors.devices.orientation import Orientation
 
 OPEN_TIMEOUT_SECS = 5.0
+#: Half a microsecond: a container's time base rounds.
+ROUNDING_SECS = 5e-7
 
 
 class MediaConfig(SensorConfig):
@@ -30,7 +32,7 @@ class MediaConfig(SensorConfig):
     consent: must be true for a device: cameras and microphones record people.
     start_secs, stop_secs: the part of a file or generator that is played.  time_zero_secs: its time at the
     run's start, start_secs when left out; earlier frames are left out.  loop: play a file again; a lap is
-    from time_zero_secs to stop_secs, or to the end of the file.
+    from time_zero_secs to stop_secs, or to the end that the file states.
     """
 
     path: Path | None = None
@@ -200,7 +202,9 @@ class MediaSource:
 class Playback:
     """Plays the items of a recording on the run's clock, lap after lap.
 
-    items(from_secs): the items from there on, each with its time in seconds, in order.
+    items(from_secs): the items from there on, each with its time in seconds, in order.  duration_secs: as the
+    file states it, which can be an estimate: only the length of a lap depends on it. InputError for a loop
+    without a length, or that ends before it begins.
     """
 
     def __init__(
@@ -214,10 +218,15 @@ class Playback:
         self._epoch_ns = epoch_ns
         self._zero_secs = config.zero_secs
         self._first_secs = max(config.start_secs, config.zero_secs)
-        self._stop_secs = min(duration_secs, math.inf if config.stop_secs is None else config.stop_secs)
         self._is_looped = config.loop
-        lap_secs = duration_secs if config.stop_secs is None else config.stop_secs
-        self._lap_ns = round((lap_secs - config.zero_secs) * 1e9) if config.loop else 0
+        self._stop_secs = math.inf if config.stop_secs is None else config.stop_secs
+        if config.loop and config.stop_secs is None:
+            self._stop_secs = duration_secs
+        if config.loop:
+            _check_lap(config, self._first_secs, self._stop_secs)
+        self._lap_ns = round((self._stop_secs - config.zero_secs) * 1e9) if config.loop else 0
+        self._name = config.name
+        self._is_whole_lap = self._has_item = False
         self._playing: Iterator[tuple[Any, float]] | None = None
         self._item: Any = None
         self._due_ns = 0
@@ -237,7 +246,9 @@ class Playback:
             playing.close()
 
     def next_due(self, now_ns: int) -> tuple[Any, int] | None:
-        """(item, its captured_ns) when it is due; None before; SourceExhausted at the end."""
+        """(item, its captured_ns) when it is due; None before; SourceExhausted at the end, SensorError for a
+        loop without an item.
+        """
         if self._playing is None:
             raise SourceExhausted("end of the recording")
         if now_ns < self._due_ns:
@@ -250,6 +261,7 @@ class Playback:
 
     def _play(self, from_secs: float) -> None:
         self._from_secs = from_secs
+        self._is_whole_lap, self._has_item = from_secs <= self._first_secs, False
         self._playing = self._items(from_secs)
         self._item = None
         self._due_ns = 0
@@ -260,9 +272,8 @@ class Playback:
         for item, secs in self._playing:
             if secs > self._stop_secs:
                 break
-            # Half a microsecond: a container's time base rounds.
-            if secs >= self._from_secs - 5e-7:
-                self._item = item
+            if secs >= self._from_secs - ROUNDING_SECS:
+                self._item, self._has_item = item, True
                 self._due_ns = (
                     self._epoch_ns + self._lap * self._lap_ns + round((secs - self._zero_secs) * 1e9)
                 )
@@ -270,8 +281,24 @@ class Playback:
         if not self._is_looped:
             self._playing = None
             return
+        if self._is_whole_lap and not self._has_item:
+            raise SensorError(
+                f"{self._name}: the loop of {self._first_secs:g} to {self._stop_secs:g} s has no reading:"
+                " give a longer part of the file"
+            )
         self._lap += 1
         self._play(self._first_secs)
+
+
+def _check_lap(config: MediaConfig, first_secs: float, stop_secs: float) -> None:
+    """InputError unless a lap has an end, after its begin."""
+    if math.isinf(stop_secs):
+        raise InputError(f"{config.name}: loop is true, and {config.path} states no duration: give stop_secs")
+    if stop_secs <= first_secs:
+        raise InputError(
+            f"{config.name}: loop is true, and playing starts at {first_secs:g} s of a lap that ends at"
+            f" {stop_secs:g} s: give a smaller start_secs or a larger stop_secs"
+        )
 
 
 def _import_av(name: str) -> Any:

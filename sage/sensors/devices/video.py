@@ -14,7 +14,13 @@ from pydantic import Field
 
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec
-from sage.sensors.devices.media import MediaConfig, MediaSource, Playback, StreamFacts
+from sage.sensors.devices.media import (
+    ROUNDING_SECS,
+    MediaConfig,
+    MediaSource,
+    Playback,
+    StreamFacts,
+)
 
 #: Requested of a camera where the config has none.
 CAMERA = StreamFacts(width=640, height=480, rate_hz=30.0, duration_secs=float("inf"))
@@ -116,7 +122,7 @@ class VideoSensor:
     def _thinned(self, from_secs: float) -> Iterator[tuple[Any, float]]:
         """At most `rate_hz` frames a second, on a grid from the first: 30 Hz thinned to 20 is 20, not 15."""
         gap_secs = 0.0 if self._config.rate_hz is None else 1.0 / self._config.rate_hz
-        next_secs = from_secs - 1e-3 * gap_secs
+        next_secs = from_secs - max(ROUNDING_SECS, 1e-3 * gap_secs)
         for frame, secs in self._source.frames(from_secs):
             if secs >= next_secs:
                 yield frame, secs

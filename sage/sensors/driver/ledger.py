@@ -32,7 +32,7 @@ class Verdict(Enum):
 class Ledger:
     """Counts of one source. Hold `lock` to judge and publish, so that readings are judged one at a time.
 
-    after_sequence: the last sequence that was delivered before this ledger was made.  period_ns: of the
+    after_sequence: the last sequence that was delivered before this ledger was made.  spec, period_ns: of the
     source.
     """
 
@@ -47,6 +47,7 @@ class Ledger:
         self.last: Reading | None = None
         #: The loop's trust in the source, 0..1, written into records: the least trusted are dropped first.
         self.trust = 1.0
+        self.spec = spec
         self.period_ns = spec.period_ns
         self._name = spec.name
         self._max_age_ns = max_age_ns

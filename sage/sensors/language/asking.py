@@ -11,7 +11,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 import numpy as np
@@ -57,11 +57,24 @@ class AskingLimits:
     unknown_confidence: float
 
 
+@dataclass(slots=True, kw_only=True)
+class AskingRecord:
+    """What one asker leaves to the next of its source. left: calls that had not returned.
+
+    num_answered, num_cut: answers, and of those with a text that was cut off.  failures: by kind.
+    """
+
+    left: list[_Call] = field(default_factory=list)
+    num_answered: int = 0
+    num_cut: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+
 class Asker:
     """One model with its embedder. `start` begins a call, `poll` returns its answer once.
 
     is_inline: calls run in `start`, on the caller's thread; for functions that return at once.
-    num_answered, num_cut: answers, and of those with a text that was cut off.  failures: by kind.
+    record: of the askers before it; it is continued.
     """
 
     def __init__(
@@ -74,6 +87,7 @@ class Asker:
         *,
         check: Check | None = None,
         is_inline: bool = False,
+        record: AskingRecord | None = None,
     ) -> None:
         self._model = model
         self._embedder = embedder
@@ -82,11 +96,8 @@ class Asker:
         self._check = check
         self._is_inline = is_inline
         self._call: _Call | None = None
-        self._left: list[_Call] = []
         self.budget = budget
-        self.failures: Counter[str] = Counter()
-        self.num_answered = 0
-        self.num_cut = 0
+        self.record = record or AskingRecord()
 
     @property
     def is_waiting(self) -> bool:
@@ -95,10 +106,11 @@ class Asker:
     def start(self, prompt: str, sequence: int) -> str:
         """Begin a call: "" or why not, which is counted. Nothing may be waited for."""
         assert self._call is None
-        self._left = [call for call in self._left if call.is_alive]
-        if len(self._left) >= MAX_LEFT:
-            self.failures["busy"] += 1
-            return f"{len(self._left)} earlier calls have not returned"
+        record = self.record
+        record.left = [call for call in record.left if call.is_alive]
+        if len(record.left) >= MAX_LEFT:
+            record.failures["busy"] += 1
+            return f"{len(record.left)} earlier calls have not returned"
         now_ns = self._clock.now_ns()
         reason = self.budget.admit(now_ns)
         if reason:
@@ -128,17 +140,17 @@ class Asker:
             assert reply is not None
             answer = self._answer(call, reply, now_ns)
         except AskFailed as failed:
-            self.failures[failed.failure] += 1
+            self.record.failures[failed.failure] += 1
             if call.is_alive:
-                self._left.append(call)
+                self.record.left.append(call)
             raise
-        self.num_answered += 1
+        self.record.num_answered += 1
         return answer
 
     def close(self) -> None:
         """Leave the call in progress."""
         if self._call is not None:
-            self._left.append(self._call)
+            self.record.left.append(self._call)
             self._call = None
         self._model.close()
 
@@ -161,7 +173,7 @@ class Asker:
         call.is_cut = text != reply.text.strip()
 
     def _answer(self, call: _Call, reply: ModelReply, now_ns: int) -> Answer:
-        self.num_cut += call.is_cut
+        self.record.num_cut += call.is_cut
         confidence = reply.confidence
         if confidence is None or not np.isfinite(confidence):
             confidence = self._limits.unknown_confidence

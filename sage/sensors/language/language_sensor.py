@@ -3,8 +3,9 @@
 A reading is the answer's embedding, with the confidence and the time of the question; the text goes to the
 run's board, from where the loop makes it an event. Its sequence is the number of the question since the run's
 start, so that sources with equal periods answer the same question under the same number; a question without
-an answer is a gap. `read_into` never waits for the model. Invariant: no failure of a backend leaves the
-sensor; several in a row are a SensorError.
+an answer is a gap. `read_into` never waits for the model. Invariants: no failure of a backend leaves the
+sensor; several in a row are a SensorError. In a run a question is asked once, and the budget and the limit of
+calls that have not returned are those of the source, however often it is opened again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.board import ANSWER, AnswerText, Board, Posted
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec
-from sage.sensors.language.asking import Answer, Asker, AskingLimits
+from sage.sensors.language.asking import Answer, Asker, AskingLimits, AskingRecord
 from sage.sensors.language.backends import check_of, embedder_for, model_for
 from sage.sensors.language.budget import Budget
 from sage.sensors.language.config import LanguageConfig
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageStatistics:
-    """Counts since the sensor was made. failures: by kind.  num_over_budget: questions not asked.
-    num_skipped: questions that were due during a call.  num_cut: answers with a text that was cut off.
+    """Counts of the source since the run began; without a board, of this sensor. failures: by kind.
+    num_over_budget: questions not asked.  num_skipped: questions that were due during a call.  num_cut:
+    answers with a text that was cut off.
     """
 
     num_asked: int
@@ -42,6 +44,16 @@ class LanguageStatistics:
     num_tokens: int
     num_secs: float
     failures: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """Of a source, whatever instance asks. next_question: the first that was not asked or skipped."""
+
+    budget: Budget
+    record: AskingRecord = field(default_factory=AskingRecord)
+    next_question: int = 0
+    num_skipped: int = 0
 
 
 class LanguageSensor:
@@ -56,16 +68,20 @@ class LanguageSensor:
         self._board = context.board if isinstance(context.board, Board) else None
         self._template = PromptTemplate(config.prompt)
         self._period_ns = round(config.period_secs * 1e9)
+        kept = _Kept(
+            budget=Budget(
+                calls_a_minute=config.calls_a_minute,
+                tokens_an_hour=config.tokens_an_hour,
+                secs_an_hour=config.secs_an_hour,
+            )
+        )
+        self._kept = kept if self._board is None else self._board.kept(config.name, lambda: kept)
         embedder = embedder_for(config)
         space = embedder.space if embedder is not None else f"{config.function} {config.embedding_size}"
         self._asker = Asker(
             model_for(config),
             embedder,
-            Budget(
-                calls_a_minute=config.calls_a_minute,
-                tokens_an_hour=config.tokens_an_hour,
-                secs_an_hour=config.secs_an_hour,
-            ),
+            self._kept.budget,
             AskingLimits(
                 size=config.embedding_size,
                 deadline_secs=config.deadline_secs,
@@ -75,11 +91,10 @@ class LanguageSensor:
             context.clock,
             check=check_of(config),
             is_inline=config.returns_at_once,
+            record=self._kept.record,
         )
         self.latest: Answer | None = None
         self._is_open = False
-        self._next = 0
-        self._num_skipped = 0
         self._num_failed_in_a_row = 0
         self._refusal = ""
         if self._board is not None and self._template.has_fields:
@@ -100,16 +115,16 @@ class LanguageSensor:
 
     @property
     def statistics(self) -> LanguageStatistics:
-        asker = self._asker
+        budget, record = self._kept.budget, self._kept.record
         return LanguageStatistics(
-            num_asked=asker.budget.num_calls,
-            num_answered=asker.num_answered,
-            num_cut=asker.num_cut,
-            num_skipped=self._num_skipped,
-            num_over_budget=asker.budget.num_refused,
-            num_tokens=asker.budget.num_tokens,
-            num_secs=asker.budget.num_secs,
-            failures=dict(asker.failures),
+            num_asked=budget.num_calls,
+            num_answered=record.num_answered,
+            num_cut=record.num_cut,
+            num_skipped=self._kept.num_skipped,
+            num_over_budget=budget.num_refused,
+            num_tokens=budget.num_tokens,
+            num_secs=budget.num_secs,
+            failures=dict(record.failures),
         )
 
     def age_secs(self) -> float:
@@ -122,7 +137,7 @@ class LanguageSensor:
         """InputError for a prompt that reads a source which the run does not have."""
         if self._board is not None:
             self._template.check(self._board)
-        self._next = max(self._next, self._question(self._clock.now_ns()))
+        self._kept.next_question = max(self._kept.next_question, self._question(self._clock.now_ns()))
         self._is_open = True
 
     def read_into(self, out: np.ndarray) -> Reading | None:
@@ -151,11 +166,11 @@ class LanguageSensor:
 
     def _begin(self) -> None:
         """Ask the question that is due, if any."""
-        due = self._question(self._clock.now_ns())
-        if due < self._next:
+        due, kept = self._question(self._clock.now_ns()), self._kept
+        if due < kept.next_question:
             return
-        self._num_skipped += due - self._next
-        self._next = due + 1
+        kept.num_skipped += due - kept.next_question
+        kept.next_question = due + 1
         posted = Posted() if self._board is None else self._board.posted
         reason = self._asker.start(self._template.render(posted), due)
         if reason != self._refusal and reason:

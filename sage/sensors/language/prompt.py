@@ -25,7 +25,9 @@ _FORMATTER = string.Formatter()
 
 
 class PromptTemplate:
-    """text: see the module. InputError for a field that cannot be parsed."""
+    """text: see the module. InputError for a field that cannot be parsed, or a format that is not one of
+    numbers.
+    """
 
     def __init__(self, text: str) -> None:
         if not text.strip():
@@ -35,6 +37,10 @@ class PromptTemplate:
             self._fields = [_parsed(name) for _, name, _, _ in _FORMATTER.parse(text) if name is not None]
         except ValueError as error:
             raise InputError(f"prompt: {error}: write a brace as two, {{{{ or }}}}") from None
+        try:
+            _Sample().vformat(text, (), {})
+        except (ValueError, TypeError) as error:
+            raise InputError(f"prompt: {error}: correct the format of a field") from None
 
     @property
     def has_fields(self) -> bool:
@@ -73,12 +79,26 @@ class _Fields(string.Formatter):
         return float(values[index]), source
 
 
-class _Unknown:
+class _Sample(string.Formatter):
+    """A number in place of each value: what a format makes of it is not used."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return (0.5 if "[" in field_name or field_name == TIME else _Values(np.array([0.5]), ())), field_name
+
+
+class _Text:
+    """As it is formatted without a format, also with a conversion (!s, !r)."""
+
+    def __repr__(self) -> str:
+        return format(self, "")
+
+
+class _Unknown(_Text):
     def __format__(self, spec: str) -> str:
         return UNKNOWN
 
 
-class _Values:
+class _Values(_Text):
     def __init__(self, values: np.ndarray, names: tuple[str, ...]) -> None:
         self._pairs = list(zip(names or [""] * len(values), values.tolist()))
 

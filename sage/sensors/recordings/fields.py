@@ -62,7 +62,10 @@ def picture(message: Any, schema_name: str) -> np.ndarray:
     depth = _DEPTHS.get(encoding)
     if depth is None:
         raise DataError(f"a picture is encoded as {encoding!r}: SAGE reads {', '.join(_DEPTHS)}")
-    height, width, step = (int(_member(message, name)) for name in ("height", "width", "step"))
+    try:
+        height, width, step = (int(_member(message, name)) for name in ("height", "width", "step"))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"a picture has a height, width or step that is no number: {error}") from error
     if len(data) < height * step or step < width * depth:
         raise DataError(f"a picture of {width} x {height} has {len(data)} bytes in rows of {step}")
     rows = np.frombuffer(data, dtype=np.uint8, count=height * step).reshape(height, step)
@@ -110,6 +113,10 @@ def _element(value: Any, index: int, path: str) -> Any:
 
 
 def _bytes(data: Any) -> bytes:
-    if isinstance(data, str):
-        return base64.b64decode(data)
-    return data if isinstance(data, bytes) else np.asarray(data, dtype=np.uint8).tobytes()
+    """DataError for anything but bytes, a text in base64, and numbers of a byte each."""
+    try:
+        if isinstance(data, str):
+            return base64.b64decode(data)
+        return data if isinstance(data, bytes) else np.asarray(data, dtype=np.uint8).tobytes()
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"a picture has data that are no bytes: {error}") from error

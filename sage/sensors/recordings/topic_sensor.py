@@ -86,6 +86,7 @@ class TopicSensor:
         self._file: TopicFile | None = None
         self._items: Iterator[tuple[int, np.ndarray]] = iter(())
         self._next: tuple[int, np.ndarray] | None = None
+        self._problem = ""
         self._sequence = 0
         self._schema = ""
         self._paths: tuple[str, ...] = ()
@@ -103,11 +104,13 @@ class TopicSensor:
         elapsed_ns = max(0, self._clock.now_ns() - self._epoch_ns)
         self._items = self._readings(self._file, elapsed_ns)
         self._advance()
+        self._raise_problem()
 
     def read_into(self, out: np.ndarray) -> Reading | None:
         if self._file is None:
             raise SensorError(f"{self._spec.name}: read while closed: call open() first")
         if self._next is None:
+            self._raise_problem()
             raise SourceExhausted(f"{self._spec.name}: end of the recording")
         at_ns, values = self._next
         now_ns = self._clock.now_ns()
@@ -218,11 +221,17 @@ class TopicSensor:
             yield at_ns, values
 
     def _advance(self) -> None:
+        """A message that cannot be read is a fault after the reading before it."""
+        self._problem = ""
         try:
             self._next = next(self._items, None)
         except DataError as error:
             self._next = None
-            raise SensorError(f"{self._path}: {self._config.topic}: {error}") from error
+            self._problem = f"{self._path}: {self._config.topic}: {error}"
+
+    def _raise_problem(self) -> None:
+        if self._problem:
+            raise SensorError(self._problem)
 
 
 def _median_step_ns(times_ns: list[int]) -> int:

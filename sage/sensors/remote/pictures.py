@@ -11,9 +11,11 @@ import numpy as np
 from sage.errors import DataError, InputError
 from sage.sensors.contract import SensorUnavailable
 
-#: JPEG qualities that are tried, best first; below the last one the picture is halved.
+#: JPEG qualities that are tried, best first; below the last one the picture is halved, and at last down to
+#: a few pixels, which fit MIN_BYTES.
 QUALITIES = (85, 70, 55, 40, 28, 18)
-MAX_HALVINGS = 4
+MIN_BYTES = 1024
+MAX_HALVINGS = 16
 
 
 class JpegEncoder:
@@ -23,8 +25,8 @@ class JpegEncoder:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        if max_bytes < 1024:
-            raise InputError(f"max_bytes is {max_bytes}: give at least 1024")
+        if max_bytes < MIN_BYTES:
+            raise InputError(f"max_bytes is {max_bytes}: give at least {MIN_BYTES}")
         self._image = _pillow()
         self._max_bytes = max_bytes
         self._level = 0

@@ -53,6 +53,11 @@ class _Message:
     payload: bytes
     received_ns: int
 
+    def is_newer_than(self, other: _Message | None) -> bool:
+        """Of two of one sender, by its count: a link without an order may deliver the older one last."""
+        is_same_sender = other is not None and other.header.started_ns == self.header.started_ns
+        return other is None or not is_same_sender or self.header.sequence > other.header.sequence
+
 
 class RemoteSensor:
     """One reading a read, the newest that has arrived; waits up to a few periods for it."""
@@ -128,7 +133,9 @@ class RemoteSensor:
         with self._changed:
             try:
                 header = Header.unpacked(bytes(attachment.to_bytes()) if attachment is not None else b"")
-                self._newest = _Message(header, bytes(sample.payload.to_bytes()), received_ns)
+                message = _Message(header, bytes(sample.payload.to_bytes()), received_ns)
+                if message.is_newer_than(self._newest):
+                    self._newest = message
             except DataError as error:
                 self._problem = str(error)
             self._changed.notify()

@@ -283,3 +283,39 @@ def test_what_cannot_be_recorded_is_refused(tmp_path: Path, so100: Embodiment) -
     (tmp_path / "b/file").touch()
     with pytest.raises(InputError, match="not empty: give a new folder"):
         DatasetWriter(tmp_path / "b", so100, fps=10)
+
+
+@VERSIONS
+def test_a_frame_that_is_refused_leaves_nothing_in_the_videos(
+    version: str, tmp_path: Path, so100: Embodiment
+) -> None:
+    """Rows and frames stay in step, also where the first view was good."""
+    image = np.zeros((32, 48, 3), dtype=np.uint8)
+    writer = DatasetWriter(tmp_path / "a", so100, fps=10)
+    for _ in range(3):
+        writer.add({"front": image, "wrist": image}, np.zeros(6), np.zeros(6))
+        with pytest.raises(InputError, match="a frame of 30 x 48 follows frames of 32 x 48"):
+            writer.add({"front": image, "wrist": image[:30]}, np.zeros(6), np.zeros(6))
+    writer.end_episode("pick the cube")
+    with pytest.raises(InputError, match="keep one size"):
+        writer.add({"front": image, "wrist": image[:30]}, np.zeros(6), np.zeros(6))
+    writer.close()
+    assert check_dataset(tmp_path / "a" / version, so100).num_frames == 3
+
+
+@VERSIONS
+def test_an_episode_that_was_not_ended_is_ended_before_the_data_set_is_closed(
+    version: str, tmp_path: Path, so100: Embodiment
+) -> None:
+    image = np.zeros((32, 48, 3), dtype=np.uint8)
+    writer = DatasetWriter(tmp_path / "a", so100, fps=10)
+    for length in (3, 2):
+        for _ in range(length):
+            writer.add({"front": image, "wrist": image}, np.zeros(6), np.zeros(6))
+        if length == 3:
+            writer.end_episode("pick the cube")
+    with pytest.raises(InputError, match="2 frames are in no episode: call end_episode"):
+        writer.close()
+    writer.end_episode("pick the cube")
+    writer.close()
+    assert check_dataset(tmp_path / "a" / version, so100).num_frames == 5

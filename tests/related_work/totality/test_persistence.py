@@ -17,6 +17,8 @@ from sage.errors import InputError
 from sage.mailbox.clock import ManualClock
 from sage.related_work.totality import persistence
 from sage.related_work.totality.change import Change
+from sage.related_work.totality.client import TotalityClient
+from sage.related_work.totality.connection import TotalityPlace, open_totality
 from sage.related_work.totality.content import Slot
 from sage.related_work.totality.errors import NotDurable, UnknownId
 from sage.related_work.totality.messages import (
@@ -30,6 +32,7 @@ from sage.related_work.totality.messages import (
 from sage.related_work.totality.persistence import JOURNAL_NAME, TotalityFolder, _row
 from sage.related_work.totality.read_query import ReadQuery
 from sage.related_work.totality.store import TotalityStore
+from sage.sensors.contract import SensorContext
 
 #: Four threads write, imagine and activate; each prints what was acknowledged.
 WRITER = """
@@ -220,3 +223,43 @@ def test_a_disk_that_does_not_confirm_is_an_error(tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     with TotalityFolder(tmp_path, lambda: 0) as again:
         assert ids(again.store) == {"a"}
+
+
+def test_the_journal_of_many_short_sessions_is_shortened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persistence, "PERSIST_AFTER_BYTES", 2000)
+    shortened = []
+    for session in range(8):
+        with TotalityFolder(tmp_path, lambda: 0) as folder:
+            put(folder.store, f"s{session}")
+            shortened.append(folder.persist_if_long())
+    assert 1 <= sum(shortened) < 8
+    with TotalityFolder(tmp_path, lambda: 0) as folder:
+        assert ids(folder.store) == {f"s{session}" for session in range(8)}
+
+
+def test_a_store_of_a_run_is_shortened_as_one_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persistence, "PERSIST_AFTER_BYTES", 2000)
+    context = SensorContext(clock=ManualClock(), epoch_ns=0, base_dir=tmp_path)
+    with open_totality(TotalityPlace(store=Path("store")), context) as shared:
+        for number in range(20):
+            shared.value.totality.write(WriteRequest(schemes=(SchemeDraft(id=f"s{number}", label="s"),)))
+    assert list((tmp_path / "store").glob("*.snapshot.json"))
+    with open_totality(TotalityPlace(store=Path("store")), context) as shared:
+        assert len(shared.value.totality.read(ReadQuery()).schemes) == 20
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:none", "http://127.0.0.1:99999", "http://[::1"])
+def test_an_address_that_is_none_is_one_line(url: str) -> None:
+    with pytest.raises(InputError, match="give http://HOST:PORT"):
+        TotalityClient(url)
+
+
+def test_a_token_file_of_other_bytes_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    place = TotalityPlace(url="http://127.0.0.1:1", token_file=tmp_path / "token")
+    with pytest.raises(InputError, match="not ASCII text"):
+        open_totality(place, SensorContext(clock=ManualClock(), epoch_ns=0))

@@ -1,4 +1,5 @@
 import wave
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,3 +123,53 @@ def test_overshoot_of_the_resampling_filter_is_clipped(
     square = "aevalsrc='if(lt(mod(t*100,1),0.5),1,-1)':sample_rate=48000"
     sound = joined(read_until(opened(context, lavfi=square, rate_hz=16_000), clock, 0.5))
     assert np.abs(sound).max() == 1.0
+
+
+def write_sound(path: Any, samples: np.ndarray, rate_hz: int, codec: str) -> None:
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=rate_hz)
+        stream.layout = "mono"
+        converter = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=rate_hz)
+        for start in range(0, len(samples), 1024):
+            pcm = np.round(samples[None, start : start + 1024] * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = rate_hz, start
+            for converted in converter.resample(frame):
+                container.mux(stream.encode(converted))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16_000, 44_100, 48_000])
+def test_resampled_sound_is_played_to_its_last_sample(
+    clock: ManualClock, context: SensorContext, tmp_path: Path, read_until: Any, rate_hz: int
+) -> None:
+    write_sound(tmp_path / "tone.wav", 0.5 * np.sin(np.arange(48_000) * 0.1), 48_000, "pcm_s16le")
+    delivered = read_until(opened(context, path=tmp_path / "tone.wav", rate_hz=rate_hz), clock, 3.0)
+    assert len(delivered) == 10
+    assert delivered[-1][0].captured_ns - context.epoch_ns == 10**9
+    assert np.abs(delivered[-1][1][-rate_hz // 100 :]).max() > 0.4
+
+
+def test_a_file_that_states_a_duration_that_is_too_short_is_played_whole(
+    clock: ManualClock, context: SensorContext, tmp_path: Path, read_until: Any
+) -> None:
+    """The duration of an ADTS file is estimated from the bit rate of its first frames."""
+    samples = np.zeros(20 * 16_000)
+    samples[: 2 * 16_000] = 0.5 * np.random.default_rng(0).uniform(-1, 1, 2 * 16_000)
+    write_sound(tmp_path / "loud.aac", samples, 16_000, "aac")
+    sensor = AudioSensor(AudioConfig(path=tmp_path / "loud.aac", chunk_secs=1.0), context)
+    sensor.open()
+    assert len(read_until(sensor, clock, 30.0)) == 20
+
+
+def test_a_loop_that_is_shorter_than_a_chunk_is_one_line(
+    clock: ManualClock, context: SensorContext, tmp_path: Path
+) -> None:
+    write_sound(tmp_path / "short.wav", np.zeros(8000), 16_000, "pcm_s16le")
+    sensor = opened(context, path=tmp_path / "short.wav", loop=True, chunk_secs=1.0)
+    clock.advance(10**9)
+    with pytest.raises(SensorError, match=r"the loop of 0 to 0\.5 s has no reading"):
+        sensor.read_into(np.zeros(sensor.spec.tensor.shape, dtype=np.float32))
+    sensor.close()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
 from sage.sensors.devices.imu import ImuConfig, ImuSensor
-from sage.sensors.devices.imu_lines import FrameParser, binary_frame, crc16, nmea_line
+from sage.sensors.devices.imu_lines import FrameCount, FrameParser, binary_frame, crc16, nmea_line
 from sage.sensors.driver.calibration import CalibrationFolder
 from sage.sensors.testing.conformance import check_sensor
 
@@ -102,6 +102,43 @@ def test_the_devices_own_count_shows_what_was_lost(line: Line, context: SensorCo
     assert out.tolist() == [2.0]
     assert sensor.spec.channels == ("ax",)
     sensor.close()
+
+
+def test_a_count_of_one_byte_goes_on_where_it_wraps_round(line: Line, context: SensorContext) -> None:
+    columns = ("count", "ax", "ay", "az")
+    sensor = opened(line, context, columns=columns)
+    out = np.zeros(3, np.float32)
+    sequences = []
+    for count in (254, 255, 0, 2):
+        line.send(f"{count},0,0,9.8\n".encode())
+        reading = sensor.read_into(out)
+        assert reading is not None
+        sequences.append(reading.sequence)
+    assert sequences == [254, 255, 256, 258]
+    sensor.close()
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_float32", "numbers"),
+    [
+        ([65_534, 65_535, 0, 1], False, [65_534, 65_535, 65_536, 65_537]),
+        ([126, 127, -128, -127], False, [126, 127, 128, 129]),  # of a signed byte
+        ([70_000, 0, 1], False, [70_000, 70_001, 70_002]),  # the device was switched off and on
+        ([5, 5, 8], False, [5, 5, 8]),  # a frame twice, then two that are missing
+        ([1 << 24, 1 << 24, (1 << 24) + 2], True, [0, 1, 2]),  # no longer exact
+        ([None, None, None], False, [0, 1, 2]),
+    ],
+)
+def test_frames_are_numbered_by_counts_that_begin_again(
+    counts: list[int | None], is_float32: bool, numbers: list[int]
+) -> None:
+    count = FrameCount(is_float32=is_float32)
+    assert [count.next(each) for each in counts] == numbers
+
+
+def test_a_binary_frame_with_too_many_values_is_refused() -> None:
+    with pytest.raises(ValueError, match="holds 63 at most"):
+        ImuConfig(port="/dev/null", format="binary", columns=tuple(f"a{number}" for number in range(64)))
 
 
 def test_silence_is_a_fault_with_what_to_check(

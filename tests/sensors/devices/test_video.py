@@ -10,6 +10,7 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
+from sage.errors import InputError
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
 from sage.sensors.devices.audio import AudioConfig, AudioSensor
@@ -279,3 +280,52 @@ def test_a_real_video_loops_on_the_clock(
     ]
     assert len(delivered) == 12
     sensor.close()
+
+
+def write_frames(path: Path, *, rate_hz: int = 10, first: int = 0, **options: str) -> None:
+    """10 frames, from number `first` on."""
+    import av
+
+    with av.open(str(path), "w", options=options) as container:
+        stream: Any = container.add_stream("mpeg4", rate=rate_hz)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), 20 * number, np.uint8), format="rgb24")
+            frame.pts = first + number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_the_first_frame_is_played_where_the_start_of_the_file_is_rounded_up(
+    clock: ManualClock, context: SensorContext, tmp_path: Path, read_until: Any
+) -> None:
+    """A container states its start in microseconds, here 1.466667 s for 1.4666666 s."""
+    write_frames(tmp_path / "start.ts", rate_hz=30, first=2)
+    assert len(read_until(opened(context, path=tmp_path / "start.ts"), clock, 2.0)) == 10
+
+
+def test_a_file_without_a_duration_is_played_and_looped_with_stop_secs_only(
+    clock: ManualClock, context: SensorContext, tmp_path: Path, read_until: Any
+) -> None:
+    """As programs that record live write it."""
+    path = tmp_path / "live.mkv"
+    write_frames(path, live="1")
+    assert len(read_until(opened(context, path=path), clock, 3.0)) == 10
+    with pytest.raises(InputError, match="states no duration: give stop_secs"):
+        VideoSensor(VideoConfig(path=path, loop=True), context)
+    sensor = opened(context, path=path, loop=True, stop_secs=0.95)
+    read_until(sensor, clock, 2.5)
+    sensor.close()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"start_secs": 5.0}, {"start_secs": 0.8, "stop_secs": 0.5, "time_zero_secs": 0.0}]
+)
+def test_a_loop_that_ends_before_it_begins_is_one_line(
+    context: SensorContext, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    write_frames(tmp_path / "second.mp4")
+    with pytest.raises(InputError, match="of a lap that ends at"):
+        VideoSensor(
+            VideoConfig.model_validate({"path": tmp_path / "second.mp4", "loop": True, **settings}), context
+        )

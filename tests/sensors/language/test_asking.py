@@ -92,7 +92,7 @@ def test_an_answer_is_complete() -> None:
     assert answer.embedding.dtype == np.float32
     np.testing.assert_array_equal(answer.embedding, HashingEmbedder(SIZE).embed("It is warm.", 1.0))
     assert asker.poll() is None
-    assert (asker.num_answered, asker.budget.num_tokens) == (1, 7)
+    assert (asker.record.num_answered, asker.budget.num_tokens) == (1, 7)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_bad_answer_is_a_failure_and_the_next_one_counts(
     with pytest.raises(AskFailed) as failed:
         asker.poll()
     assert failed.value.failure == failure
-    assert asker.failures == {failure: 1}
+    assert asker.record.failures == {failure: 1}
     assert asked(asker, sequence=1).text == "good"
 
 
@@ -136,7 +136,7 @@ def test_a_call_that_does_not_return_is_left_at_its_deadline(hanging: Hanging) -
             asker.poll()
         assert not asker.is_waiting
     assert "2 earlier calls" in asker.start("p", 9)
-    assert asker.failures == {"timeout": MAX_LEFT, "busy": 1}
+    assert asker.record.failures == {"timeout": MAX_LEFT, "busy": 1}
     assert asker.budget.num_secs == pytest.approx(2.1 * MAX_LEFT)
 
 
@@ -175,7 +175,7 @@ def test_tokens_are_estimated_where_the_backend_does_not_count_them() -> None:
 def test_a_long_text_is_cut_between_characters() -> None:
     asker = asker_of(Scripted(ModelReply(text="é" * 20)), ManualClock())
     assert asked(asker).text == "é" * 16
-    assert asker.num_cut == 1
+    assert asker.record.num_cut == 1
     assert cut("aé", 2) == "a"
 
 
@@ -198,7 +198,7 @@ def test_a_reply_with_something_else_than_a_number_is_a_failure(given: dict[str,
     assert asker.start("p", 0) == ""
     with pytest.raises(AskFailed, match=reason):
         asker.poll()
-    assert asker.failures == {"garbage": 1}
+    assert asker.record.failures == {"garbage": 1}
     assert asked(asker, sequence=1).text == "yes"
 
 

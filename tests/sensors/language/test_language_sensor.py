@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import types
 from typing import Any
 
@@ -14,6 +16,7 @@ from sage.errors import InputError
 from sage.mailbox.clock import ManualClock
 from sage.sensors.board import Board
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorUnavailable
+from sage.sensors.language.asking import MAX_LEFT
 from sage.sensors.language.config import LanguageConfig
 from sage.sensors.language.embedders import HashingEmbedder, WordllamaEmbedder
 from sage.sensors.language.language_sensor import LanguageSensor
@@ -255,3 +258,47 @@ def test_a_configuration_that_cannot_work_is_refused(changed: dict[str, Any], co
 def test_a_function_that_is_not_there_is_refused(target: str) -> None:
     with pytest.raises(InputError, match=target.partition(":")[0]):
         LanguageSensor(settings(function=target), SensorContext(clock=ManualClock(), epoch_ns=0))
+
+
+@pytest.mark.usefixtures("functions")
+def test_a_sensor_that_is_opened_again_keeps_its_budget_and_asks_no_question_twice() -> None:
+    """A driver makes a new instance after a fault, and when a source is enabled again."""
+    clock, board = ManualClock(), Board()
+    config, context = (
+        settings(calls_a_minute=2),
+        SensorContext(clock=clock, epoch_ns=clock.now_ns(), board=board),
+    )
+    sequences = []
+    for _ in range(4):
+        sensor = LanguageSensor(config, context)
+        sensor.open()
+        reading = read(sensor)
+        sequences.append(None if reading is None else reading.sequence)
+        sensor.close()
+        clock.advance(SECOND // 2)
+    assert sequences == [0, None, 1, None]
+    clock.advance(SECOND)
+    third = LanguageSensor(config, context)
+    third.open()
+    assert read(third) is None
+    assert (third.statistics.num_asked, third.statistics.num_over_budget) == (2, 1)
+    assert opened(settings(name="other"), clock, board).statistics.num_asked == 0
+
+
+def test_calls_that_do_not_return_are_limited_over_all_instances(functions: types.ModuleType) -> None:
+    released = threading.Event()
+    functions.hang = lambda prompt: released.wait()  # type: ignore[attr-defined]
+    clock, board = ManualClock(), Board()
+    config = settings(function=f"{MODULE}:hang", returns_at_once=False, max_failures=1, deadline_secs=0.5)
+    before = threading.active_count()
+    try:
+        for _ in range(5):
+            sensor = opened(config, clock, board)
+            assert read(sensor) is None
+            clock.advance(SECOND)
+            with contextlib.suppress(SensorError):
+                read(sensor)
+            sensor.close()
+        assert threading.active_count() - before == MAX_LEFT
+    finally:
+        released.set()

@@ -27,6 +27,7 @@ POSTED = Posted(
         ("after {time_secs:.0f} s", "after 62 s"),
         ("lamp {lamp[0]:.3f}", "lamp unknown"),
         ("{cpu[7]}", "unknown"),
+        ("{cpu!s} {lamp!r}", "busy 12.5, idle 3 unknown"),
         ("{{braces}}", "{braces}"),
     ],
 )
@@ -36,6 +37,12 @@ def test_a_field_is_a_reading(text: str, rendered: str) -> None:
 
 @pytest.mark.parametrize("text", ["{}", "{0[}", "{cpu", "{cpu[busy]extra}", "{cpu[]}", " "])
 def test_a_template_that_cannot_be_parsed_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="prompt"):
+        PromptTemplate(text)
+
+
+@pytest.mark.parametrize("text", ["{cpu[busy]:d}", "{cpu:zz}", "{time_secs:%H}", "{cpu!x}"])
+def test_a_format_that_numbers_do_not_have_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="prompt"):
         PromptTemplate(text)
 
@@ -53,3 +60,5 @@ def test_a_source_that_the_run_does_not_have_is_refused() -> None:
         PromptTemplate("{gpu}").check(board)
     with pytest.raises(InputError, match="no channel 'wait' of 'cpu'"):
         PromptTemplate("{cpu[wait]}").check(board)
+    with pytest.raises(InputError, match="no channel 2 of 'cpu': give 0 to 1"):
+        PromptTemplate("{cpu[2]}").check(board)

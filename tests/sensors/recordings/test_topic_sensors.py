@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 from sage.app.cli.main import invoke
+from sage.errors import DataError
 from sage.mailbox.clock import ManualClock
-from sage.sensors.contract import Sensor, SensorContext, SensorUnavailable, SourceExhausted
+from sage.sensors.contract import Sensor, SensorContext, SensorError, SensorUnavailable, SourceExhausted
+from sage.sensors.recordings.fields import picture
 from sage.sensors.recordings.mcap_sensor import McapConfig, McapSensor
 from sage.sensors.recordings.rosbag_sensor import RosbagConfig, RosbagSensor
+from sage.sensors.recordings.topic_sensor import TopicConfig, TopicSensor
 from sage.sensors.testing.conformance import check_sensor
 
 START_NS = 1_700_000_000_000_000_000
@@ -233,3 +236,55 @@ def test_a_wrong_file_is_one_line(content: bytes, tmp_path: Path, capsys: pytest
         capsys.readouterr()
         assert invoke(["sensors", "check", kind, "--set", f"path={path}", "--set", "topic=/imu"]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"data": "abc"}, {"data": [300]}, {"data": None}, {"data": ["x"]}, {"height": None}, {"step": "wide"}],
+)
+def test_a_picture_whose_message_is_wrong_is_one_line(wrong: dict[str, Any]) -> None:
+    message = {"data": "AAAA", "encoding": "rgb8", "height": 1, "width": 1, "step": 3}
+    assert picture(message, "foxglove.RawImage").shape == (1, 1, 3)
+    with pytest.raises(DataError, match="a picture"):
+        picture(message | wrong, "foxglove.RawImage")
+
+
+class DamagedFile:
+    """100 messages, a second apart, of which one cannot be read."""
+
+    topics, start_ns, damaged = (("/x", "X"),), 0, 70
+
+    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Any]]:
+        for number in range(-(-from_ns // 10**9), 100):
+            if number == self.damaged:
+                raise DataError("a message cannot be decoded")
+            yield number * 10**9, {"x": float(number)}
+
+    def close(self) -> None: ...
+
+
+class DamagedSensor(TopicSensor):
+    def _open_file(self, path: Path) -> DamagedFile:
+        return DamagedFile()
+
+
+def test_readings_on_both_sides_of_a_damaged_message_are_delivered(tmp_path: Path) -> None:
+    clock = ManualClock()
+    config = TopicConfig(kind="x", path=tmp_path, topic="/x")
+    sensor = make(DamagedSensor, config, clock)
+    sensor.open()
+    out, values, num_faults = np.zeros(1, np.float32), [], 0
+    for _ in range(90):
+        try:
+            if sensor.read_into(out) is not None:
+                values.append(int(out[0]))
+        except SensorError:
+            num_faults += 1
+            sensor.close()
+            clock.advance(2 * 10**9)  # a driver's pause
+            sensor.open()
+            continue
+        clock.advance(10**9)
+    assert values[:70] == list(range(70))
+    assert 72 in values
+    assert num_faults == 1

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sage.errors import DataError, InputError
+from sage.mailbox.clock import ManualClock
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import SensorSpec
+from sage.sensors.contract import SensorContext, SensorSpec
 from sage.sensors.remote.clock_offset import ClockOffset
 from sage.sensors.remote.pictures import JpegEncoder, decode_into
+from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
 from sage.sensors.remote.wire import Header, describe, described, key_of, read_raw
 
 SPEC = SensorSpec(
@@ -95,6 +97,8 @@ def test_a_picture_fits_its_bytes_by_quality_and_then_by_size(monkeypatch: pytes
         decode_into(JpegEncoder(100_000).encode(smooth.astype(np.uint8)), np.zeros((24, 32, 3), np.uint8))
     with pytest.raises(DataError, match="cannot be decoded"):
         decode_into(b"\xff\xd8 no picture", out)
+    large = rng.integers(0, 255, (1440, 2560, 3), dtype=np.uint8)
+    assert len(JpegEncoder(1024).encode(large)) <= 1024
     monkeypatch.setattr("sage.sensors.remote.pictures.MAX_HALVINGS", 0)
     with pytest.raises(InputError, match="does not fit 1024 bytes"):
         JpegEncoder(1024).encode(noise.astype(np.uint8))
@@ -107,3 +111,26 @@ def test_the_quickest_round_trip_sets_the_offset() -> None:
     offset.note(1_000, 1_000_000 + 1_000 + 900, 2_000)  # 900 there, 100 back: off by 400
     assert offset.local(1_000_500) == 500
     assert offset.error_ns == 50
+
+
+def test_the_newest_reading_is_kept_where_the_link_has_no_order() -> None:
+    """As UDP may deliver them; a sender that began again is newer, whatever it counts."""
+
+    class Bytes:
+        def __init__(self, data: bytes) -> None:
+            self.to_bytes = lambda: data
+
+    class Sample:
+        def __init__(self, started_ns: int, sequence: int) -> None:
+            self.attachment = Bytes(Header(started_ns=started_ns, sequence=sequence, captured_ns=0).packed())
+            self.payload = Bytes(bytes([sequence]))
+
+    context = SensorContext(clock=ManualClock(), epoch_ns=0)
+    config = RemoteConfig(
+        name="imu", endpoint="udp/127.0.0.1:1", host="h", shape=(1,), dtype="uint8", rate_hz=9
+    )
+    sensor = RemoteSensor(config, context)
+    for started_ns, sequence, kept in ((1, 4, 4), (1, 6, 6), (1, 5, 6), (1, 6, 6), (2, 0, 0)):
+        sensor._take(Sample(started_ns, sequence))
+        assert sensor._newest is not None
+        assert sensor._newest.payload == bytes([kept])

@@ -22,7 +22,7 @@ from sage.errors import InputError
 from sage.mailbox.record import KIND_SUMMARY, SUMMARY
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.sensors.config import SensorConfig
-from sage.sensors.contract import Reading, SensorContext, SensorError, SourceExhausted
+from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SourceExhausted
 from sage.sensors.driver.delivery import Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
 from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, REFUSED, Counts, SensorStatus
@@ -63,7 +63,7 @@ class Isolation:
     focus: SharedFocus
     calibrations: str = ""
 
-    def plan(self, *, status: str, producer: int, after_sequence: int) -> IsolationPlan:
+    def plan(self, *, status: str, producer: int, after_sequence: int, spec: SensorSpec) -> IsolationPlan:
         context = self.context()
         return IsolationPlan(
             target=self.target,
@@ -77,6 +77,7 @@ class Isolation:
             producer=producer,
             after_sequence=after_sequence,
             parent=my_identity(),
+            spec=repr(spec),
             calibrations=self.calibrations,
         )
 
@@ -214,7 +215,10 @@ class ProcessEngine:
         self._status = SensorStatus.create(f"{isolation.records.name}.{os.urandom(4).hex()}")
         self._status.trust = self._ledger.trust
         plan = isolation.plan(
-            status=self._status.name, producer=self._producer, after_sequence=self._ledger.seen_sequence
+            status=self._status.name,
+            producer=self._producer,
+            after_sequence=self._ledger.seen_sequence,
+            spec=self._ledger.spec,
         )
         try:
             self._process = SensorProcess(plan.to_json())

@@ -18,7 +18,9 @@ from sage.sensors.contract import SensorError
 class IsolationPlan:
     """target: the sensor's class, "module:Class".  config: as its pydantic Config reads it.  records, focus,
     status: names of shared mailboxes.  after_sequence: the last sequence that the loop has read.  parent:
-    identity of the loop's process.  calibrations: the folder that they are kept in, "" for none."""
+    identity of the loop's process.  spec: the run's, as text; the sensor's must be equal.  calibrations: the
+    folder that they are kept in, "" for none.
+    """
 
     target: str
     config: dict[str, Any]
@@ -30,6 +32,7 @@ class IsolationPlan:
     producer: int
     after_sequence: int
     parent: int
+    spec: str
     calibrations: str = ""
 
     def to_json(self) -> str:

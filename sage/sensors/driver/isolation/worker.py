@@ -19,7 +19,7 @@ from sage.mailbox.clock import RealClock
 from sage.mailbox.shared.focus.mailbox import SharedFocus
 from sage.mailbox.shared.memory.identity import is_alive
 from sage.mailbox.shared.ring.mapping import SharedPeripheral
-from sage.sensors.contract import Sensor, SensorContext
+from sage.sensors.contract import Sensor, SensorContext, SensorError
 from sage.sensors.driver.calibration import CalibrationFolder, with_calibration
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
@@ -46,6 +46,8 @@ class IsolatedSensor:
         self._kind = kind
         self._first: Sensor | None = kind(self._config, self._context)
         spec = self._first.spec
+        if repr(spec) != plan.spec:  # the loop reads what it laid out for when the run was built
+            raise SensorError(f"{spec.name}: opened again, it has another spec: {spec}, it was {plan.spec}")
         config = self._config
         self._ledger = Ledger(
             spec,

@@ -19,9 +19,12 @@ from sage.mailbox.shared.memory.census import find_segments
 from sage.mailbox.shared.memory.segment import FOLDER, PREFIX
 from sage.sensors.contract import SensorContext, SensorError
 from sage.sensors.devices.synthetic import SyntheticSensor
+from sage.sensors.devices.table import TableSensor
 from sage.sensors.devices.video import VideoSensor
 from sage.sensors.driver.isolation.engine import Isolation
-from sage.sensors.driver.isolation.plan import resolve_target, target_of
+from sage.sensors.driver.isolation.plan import IsolationPlan, resolve_target, target_of
+from sage.sensors.driver.isolation.status import SensorStatus
+from sage.sensors.driver.isolation.worker import IsolatedSensor
 from sage.sensors.driver.sensor_driver import SensorDriver
 
 DEADLINE_SECS = 60.0
@@ -222,3 +225,30 @@ def test_a_class_that_cannot_be_imported_is_refused() -> None:
         target_of(Local)
     with pytest.raises(SensorError, match="cannot be imported"):
         resolve_target("sage.sensors.devices.synthetic:Absent")
+
+
+def test_a_sensor_that_has_another_shape_when_it_is_started_again_is_not_read(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """Its readings would not fit what the loop has laid out for them."""
+    table = tmp_path / "t.csv"
+    table.write_text("t,x\n0,1\n1,2\n")
+    context = SensorContext(clock=RealClock(), epoch_ns=0)
+    config = TableSensor.Config(name="source", isolate=True, path=table, time="t")
+    isolation = Isolation(
+        target=target_of(TableSensor),
+        config=config,
+        context=lambda: context,
+        records=hub.shared_peripheral("source.records", capacity=16, engine="plain"),
+        focus=hub.shared_focus("source", slots=2, slot_bytes=8, engine="plain"),
+    )
+    spec = TableSensor(config, context).spec
+    block = SensorStatus.create("source.status")
+    try:
+        plan = isolation.plan(status=block.name, producer=0, after_sequence=-1, spec=spec)
+        IsolatedSensor(IsolationPlan.from_json(plan.to_json()), block).close()
+        table.write_text("t,x,y\n0,1,5\n1,2,5\n")
+        with pytest.raises(SensorError, match=r"another spec: .*'x', 'y'.* it was .*'x',\)"):
+            IsolatedSensor(IsolationPlan.from_json(plan.to_json()), block)
+    finally:
+        block.unlink()
