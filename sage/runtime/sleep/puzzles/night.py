@@ -364,13 +364,13 @@ def why_diverged(losses: Sequence[tuple[int, float]]) -> str:
     for level, loss in finite[:-NUM_COMPARED]:
         starts.setdefault(level, []).append(loss)
     pairs = [
-        (np.mean(starts[level][:NUM_COMPARED]), loss)
+        (float(np.mean(starts[level][:NUM_COMPARED])), loss)
         for level, loss in finite[-NUM_COMPARED:]
         if level in starts
     ]
     if not pairs:
         return ""
-    first, last = np.mean(pairs, axis=0)
+    first, last = (float(np.mean(each)) for each in zip(*pairs))
     if last <= DIVERGED * first + 0.05:
         return ""
     return f"diverged: the training loss rose from {first:.3f} to {last:.3f}"

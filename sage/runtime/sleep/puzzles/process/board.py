@@ -25,6 +25,7 @@ class Board(StatusBlock):
     acknowledged: every experience of this run up to this number, from 1, is on the disk.
     problem: why experiences, memory or weights are not written to the disk now, "" when they are.
     night_under_way: number of the night that the trainer has begun, 0 without one.
+    num_rounds: of the trainer's work, a step or a slice of a night each.
 
     Written by the loop:
     aborted: number of the newest night that the loop has ended.
@@ -38,6 +39,7 @@ class Board(StatusBlock):
     loss = FloatWord(FIRST_WORD + 4)
     acknowledged = IntWord(FIRST_WORD + 5)
     night_under_way = IntWord(FIRST_WORD + 6)
+    num_rounds = IntWord(FIRST_WORD + 7)
     aborted = IntWord(FIRST_WORD + 8)
     is_paused = BoolWord(FIRST_WORD + 9)
     _night = IntWord(FIRST_WORD + 10)

@@ -2,7 +2,7 @@
 
 Invariant: no call waits for the process, except `close`, for a second at most. Experiences that are not
 acknowledged are kept here and sent again to the next process, or written by `close`; a process that ended is
-started again after a delay that doubles.
+started again after a delay that doubles. One that makes no step for HUNG_SECS is killed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.puzzles.folders import folder_of_levels
 from sage.runtime.sleep.puzzles.process.board import RUNNING, STARTING, Board
 from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, TrainerSetup, write_job
+from sage.runtime.sleep.puzzles.process.stillness import Stillness
 from sage.runtime.sleep.puzzles.process.wire import (
     experience_size,
     offer_bytes,
@@ -41,6 +42,8 @@ SLOTS, OFFER_SLOTS = 64, 4
 MAX_WAITING = 4096
 FIRST_DELAY_SECS, LONGEST_DELAY_SECS = 0.5, 30.0
 CLOSE_SECS = 0.9
+#: Longer than a start, a step or a slice of a night takes on a slow machine.
+HUNG_SECS = 300.0
 #: What earlier versions left in the folder; nothing reads it.
 FORMER_PLAN = "plan.pickle"
 _log = logging.getLogger(__name__)
@@ -90,6 +93,8 @@ class ProcessLearner:
         self._num_restarts = 0
         self._delay_secs = FIRST_DELAY_SECS
         self._start_at_ns = 0
+        self._stillness = Stillness()
+        self._hung = ""
         self._night = 0
         self._night_tick = -1
         self._failed: Offer | None = None
@@ -144,11 +149,16 @@ class ProcessLearner:
         self._send()
 
     def work(self, deadline_ns: int) -> None:
-        """Start the process again when it is due, and send what waits."""
+        """Start the process again when it is due, kill one that hangs, and send what waits."""
         if self._is_closed:
             return
         if self._process is not None and self._process.poll() is not None:
             self._note_end(self._process.returncode)
+        if self._process is not None and not self._hung:
+            still_secs = self._stillness.look(self._board.num_rounds, self._clock.now_ns())
+            if still_secs > HUNG_SECS:
+                self._hung = f"the trainer's process made no step for {HUNG_SECS:g} s and was killed"
+                self._process.kill()
         if self._process is None and self._clock.now_ns() >= self._start_at_ns:
             self._num_restarts += 1
             self._start()
@@ -257,6 +267,8 @@ class ProcessLearner:
         while (unread := self._experiences.try_receive()) is not None:
             unread.release()
         self._num_sent = 0
+        self._hung = ""
+        self._stillness.restart(self._clock.now_ns())
         self._board.state = STARTING
         options = ["-P"] if sys.version_info >= (3, 11) else []
         try:
@@ -278,7 +290,7 @@ class ProcessLearner:
 
     def _note_end(self, code: int) -> None:
         self._process = None
-        reason = f"the trainer's process ended with status {code}"
+        reason = self._hung or f"the trainer's process ended with status {code}"
         if self._board.error:
             reason = f"{reason}: {self._board.error}"
         _log.warning("%s: %s", self._setup.stream, reason)

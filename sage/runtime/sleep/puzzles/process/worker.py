@@ -52,7 +52,7 @@ class TrainerProcess:
         self._offers = SharedFocus.attach(link.offers, clock=clock, engine="plain")
         self._offer_bytes = offer_bytes(self._trainer.weights())
         self._night = 0
-        self._unsent: Offer | None = None
+        self._unsent: tuple[Offer, int] | None = None  # with the number of its night
         now = time.monotonic()
         self._offer_at = now + self._config.offer_secs
         self._snapshot_at = now + FIRST_SNAPSHOT_SECS
@@ -64,6 +64,7 @@ class TrainerProcess:
     def run(self) -> None:
         self._board.state = RUNNING
         while not self._board.must_stop and is_alive(self._parent):
+            self._board.num_rounds += 1
             is_idle = not self._work()
             self._take_experiences(IDLE_SECS if is_idle else 0.0)
             self._save_memory_if_due()
@@ -74,8 +75,9 @@ class TrainerProcess:
     def _work(self) -> bool:
         """A step of practice or a slice of a night; False where there is nothing to do."""
         trainer, board = self._trainer, self._board
-        if self._unsent is not None and self._publish(self._unsent, night=self._night):
-            self._unsent = None
+        if self._unsent is not None:
+            offer, night = self._unsent
+            self._unsent = None if self._publish(offer, night=night) else self._unsent
         number, tick = board.night
         if number > self._night:
             self._night = number
@@ -86,9 +88,9 @@ class TrainerProcess:
                 trainer.abort_night()
                 board.night_under_way = 0
             else:
-                offer = trainer.advance_night()
-                if offer is not None:
-                    self._end_night(offer)
+                ended = trainer.advance_night()
+                if ended is not None:
+                    self._end_night(ended)
             return True
         if board.is_paused or not trainer.practise():
             return False
@@ -101,7 +103,7 @@ class TrainerProcess:
         self._board.night_under_way = 0
         self._save(self._store.save_memory)
         self._save_weights(offer)
-        self._unsent = offer
+        self._unsent = (offer, self._night)
 
     def _offer(self, offer: Offer) -> None:
         """Save the weights, then publish them. Practice that finds no slot is not offered."""

@@ -21,8 +21,10 @@ from sage.mailbox.clock import ManualClock, RealClock
 from sage.mailbox.hub import Hub
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep.puzzles.process.board import RUNNING
 from sage.runtime.sleep.puzzles.process.learner import LONGEST_DELAY_SECS, ProcessLearner
 from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.process.stillness import Stillness
 from sage.runtime.sleep.puzzles.store import JOURNAL, WEIGHTS, load_weights, restore_memory
 from sage.runtime.solving.learner import Offer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
@@ -257,6 +259,33 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_trainer_that_hangs_is_killed_and_its_night_ends(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = rig.learner
+    rig.until(lambda: learner._board.state == RUNNING)
+    assert learner.pid is not None
+    os.kill(learner.pid, signal.SIGSTOP)
+    learner.begin_night(5)
+    with monkeypatch.context() as patch:
+        patch.setattr("sage.runtime.sleep.puzzles.process.learner.HUNG_SECS", 0.2)
+        failed = rig.until_offered("night")
+    assert failed.report is not None
+    assert failed.report.outcome is SleepOutcome.FAILED
+    assert "made no step for 0.2 s and was killed" in failed.report.reason
+    assert not learner.facts().is_sleeping
+    rig.until(lambda: learner.facts().num_restarts == 1)
+
+
+def test_only_time_in_which_the_session_looked_counts() -> None:
+    stillness = Stillness()
+    stillness.restart(0)
+    assert [stillness.look(7, round(at * 1e9)) for at in (0.5, 1.0, 1.5)] == [0.0, 0.5, 1.0]
+    assert stillness.look(7, round(900e9)) == 2.0  # the session was stopped itself
+    assert stillness.look(8, round(900.5e9)) == 0.0
+    assert stillness.look(8, round(901e9)) == 0.5
+    stillness.restart(round(902e9))
+    assert stillness.look(8, round(902.5e9)) == 0.0
 
 
 def test_a_task_that_cannot_be_sent_is_refused(tasks: list[Task], tmp_path: Path) -> None:

@@ -83,3 +83,25 @@ def test_a_disk_without_room_for_weights_is_a_problem() -> None:
     assert "No space left on device" in process._save_problem
     process._save(lambda: None)
     assert process._save_problem == ""
+
+
+def test_a_result_that_waited_for_a_slot_is_of_its_own_night() -> None:
+    """Aborted before it was sent, it was sent as the result of the next night."""
+    process = object.__new__(TrainerProcess)
+    published: list[tuple[object, int]] = []
+    rooms = iter([False, True])
+
+    def publish(offer: object, *, night: int) -> bool:
+        published.append((offer, night))
+        return next(rooms)
+
+    process._publish = publish
+    process._trainer = SimpleNamespace(
+        is_sleeping=False, begin_night=lambda tick: None, practise=lambda: False
+    )
+    process._board = SimpleNamespace(night=(4, 80), is_paused=False)
+    process._unsent, process._night = ("of the third", 3), 3
+    for _ in range(3):
+        process._work()
+    assert published == [("of the third", 3), ("of the third", 3)]
+    assert (process._unsent, process._night) == (None, 4)
