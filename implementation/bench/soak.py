@@ -12,9 +12,9 @@ at random too, one at a time; each death must be counted by the session within 6
 acknowledged may be missing, nothing may be damaged, no process may stay after its session, and no shared
 mailbox after the next start. Slopes of resident memory, of the bytes of the C library's heap in use, of
 descriptors and threads are Theil-Sen's, of pairs of samples within one life after its first 10,000 ticks
-(3,000 in a run of at most 30 minutes), per 10,000 ticks, with 95% intervals. With `--state DIR` a later
-call continues. With `--parts N` N state directories, each with a seed of its own, have their share of the
-ticks at the same time, one core each.
+(3,000 in a run of at most 30 minutes without --state), per 10,000 ticks, with 95% intervals. With
+`--state DIR` a later call continues. With `--parts N` N state directories, each with a seed of its own, have
+their share of the ticks at the same time, one core each.
 
 The suite `kills` starts a process that writes everything a session writes, as fast as it can: the loop with
 snapshots, journal of experiences and metrics store; the audit log; a Totality folder; the store of a puzzle
@@ -58,7 +58,7 @@ def run_kill_suite(arguments: argparse.Namespace) -> None:
 
 def run_tick_suite(arguments: argparse.Namespace) -> None:
     minutes = QUICK_MINUTES if arguments.quick else arguments.minutes
-    is_long = minutes > SHORT_MINUTES
+    is_long = minutes > SHORT_MINUTES or arguments.state is not None  # a piece of a long run may be short
     kills_at = TICKS_A_KILL if is_long else FEW_TICKS_A_KILL
     plan = SoakPlan(
         ticks=arguments.ticks,
