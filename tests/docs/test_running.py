@@ -130,7 +130,7 @@ NOT_RUN = {
         "sage bench loop --quick",
         "sage bench robot",
         "sage bench soak --state DIR",
-        "sage bench soak --state DIR --parts 2",
+        "sage bench soak --state DIR --parts 3",
         "sage bench soak --suite kills",
         "sage eval --all runs/medium",
         "sage eval runs/a runs/b runs/c",
