@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from sage.durable import Contents, DamagedFile, read_checked
+from sage.durable import Contents, DamagedFile
 from sage.errors import DataError
-from sage.memory.stores.journal_file import JournalContents, read_journal
+from sage.memory.stores.journal_file import read_journal
 from sage.memory.stores.journal_row import StoredRow
 from sage.runtime.sleep.puzzles.memory import OLD_TICK, TABLES, surprise_of
 from sage.runtime.sleep.puzzles.process.plan import read_names
-from sage.runtime.sleep.puzzles.store import JOURNAL, MEMORY, MEMORY_SCHEMA, experience_of
+from sage.runtime.sleep.puzzles.runs import newest_run, read_snapshot
+from sage.runtime.sleep.puzzles.store import JOURNAL, experience_of
 from sage.runtime.sleep.puzzles.table import Provenance
 from sage.runtime.solving.learner import SolutionSource
 
@@ -75,14 +76,6 @@ def read_folder(folder: Path) -> FolderContents:
     )
 
 
-def read_snapshot(folder: Path) -> Contents | None:
-    """None where there is none. Errors as `sage.durable.read_checked`."""
-    try:
-        return read_checked(folder / MEMORY, schema=MEMORY_SCHEMA)
-    except FileNotFoundError:
-        return None
-
-
 def level_names(folder: Path, snapshot: Contents | None) -> tuple[str, ...]:
     """Of the snapshot, else of the job; empty where neither states them."""
     if snapshot is not None:
@@ -91,24 +84,6 @@ def level_names(folder: Path, snapshot: Contents | None) -> tuple[str, ...]:
         return read_names(folder)
     except (DataError, OSError):
         return ()
-
-
-def last_run(folder: Path) -> int:
-    """The run that left the folder; 0, which is no run's number, where no file states it. Errors as
-    read_folder.
-    """
-    try:
-        snapshot = read_snapshot(folder)
-    except DamagedFile:
-        snapshot = None
-    return newest_run(snapshot, read_journal(folder / JOURNAL)) or 0
-
-
-def newest_run(snapshot: Contents | None, journal: JournalContents) -> int | None:
-    """The run whose ticks are stated: of the journal's newest row, else of the snapshot."""
-    if journal.rows:
-        return journal.rows[-1].episode
-    return None if snapshot is None else int(snapshot.scalars["run"])
 
 
 def tables_in(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:

@@ -22,10 +22,9 @@ from sage.runtime.sleep.puzzles.contents import (
     column_of,
     columns_of,
     columns_of_row,
-    newest_run,
-    read_snapshot,
     tables_in,
 )
+from sage.runtime.sleep.puzzles.runs import newest_run, read_snapshot
 from sage.runtime.sleep.puzzles.store import JOURNAL, MEMORY, MEMORY_SCHEMA
 from sage.runtime.sleep.puzzles.table import oldest_first
 

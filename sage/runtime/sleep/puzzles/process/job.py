@@ -23,9 +23,9 @@ from sage.hrm_core.optim.ranks import Ranks
 from sage.mailbox.shared.memory.identity import is_alive, my_identity
 from sage.runtime.report import SleepOutcome, SleepReport, to_plain
 from sage.runtime.sleep.puzzles.candidate import FILE, Candidate, write_candidate
-from sage.runtime.sleep.puzzles.contents import last_run
 from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, answers_of
 from sage.runtime.sleep.puzzles.process.plan import JOB, TrainerSetup, read_job
+from sage.runtime.sleep.puzzles.runs import last_run
 from sage.runtime.sleep.puzzles.store import WEIGHTS, load_weights, restore_memory
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 

@@ -23,7 +23,7 @@ from sage.hrm_core.tasks.address import TaskAddress, address_for
 from sage.hrm_core.tasks.contract import Task
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SolverTrainingConfig
-from sage.runtime.report import SleepOutcome
+from sage.runtime.report import SleepOutcome, to_plain
 from sage.runtime.sleep.puzzles.candidate import FILE, read_candidate
 from sage.runtime.sleep.puzzles.process.job import (
     CANDIDATE,
@@ -134,7 +134,7 @@ def test_an_accepted_candidate_is_a_model_folder_and_what_the_next_run_takes(
     model = HRM.from_pretrained(folder / CANDIDATE)
     assert model.config.mixer == "lines"
     candidate = read_candidate(folder)
-    assert candidate.report == report
+    assert to_plain(candidate.report) == to_plain(report)
     assert candidate.made_from == weights_digest(load_weights(folder / WEIGHTS)[0])
     assert weights_digest(candidate.weights) == weights_digest(model.state_dict())
     open_folder(folder)
