@@ -15,8 +15,9 @@ from sage.app.memories.streams import level_name, meets, stream_folders
 from sage.app.memories.terms import Term
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
-from sage.runtime.sleep.puzzles.contents import level_names, read_snapshot
+from sage.runtime.sleep.puzzles.contents import level_names
 from sage.runtime.sleep.puzzles.forget import Choice, forget_experiences, leftovers_of, may_hold
+from sage.runtime.sleep.puzzles.runs import read_snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
