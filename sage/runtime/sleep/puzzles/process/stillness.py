@@ -1,7 +1,7 @@
 """How long a process has made no step.
 
-Invariant: what counts is time in which this side looked: a session that was itself stopped, or on a machine
-that was, finds no fault with a process that was stopped with it.
+Invariant: only time in which this side looked counts, so that a process is not taken for hung after the
+session itself was stopped, or the machine with both.
 """
 
 from __future__ import annotations
