@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from sage.hrm_core.observation.fields import BOOL_FIELDS, field_sizes
 from sage.memory.stores import recall as recall_module
 from sage.memory.stores.recall import RecallStore
+from sage.memory.windows.transitions import Frame, TransitionRing
 
 KEY_DIM, VALUE_DIM, TOP = 256, 16, 10
 SEED = 0
+#: Of a row of L-memory: 16 sources of 4 channels, and a carry of 17 tokens.
+CHANNELS, SOURCES, ACTIONS, CARRY_SHAPE = 64, 16, 4, (17, 64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,20 +168,29 @@ def _usearch(data: Keys) -> Callable[[np.ndarray], Any]:
 
 
 def packed_write_us(num: int = 2000) -> float:
-    """Median CPU time of one packed row (key, value, salience, trust, time, context) into a ring of rows on
-    the device: CUDA where there is one, else the CPU.
+    """Median CPU time of one tick's row, written to L-memory on the device: CUDA where there is one, else the
+    CPU. Every fourth has a carry.
     """
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    ring = torch.zeros((10_000, KEY_DIM + VALUE_DIM + 4), device=device)
-    row = torch.ones(ring.shape[1], device=device)
+    ring = TransitionRing(1024, CHANNELS, SOURCES, ACTIONS, CARRY_SHAPE, device=device)
+    carry = torch.zeros(CARRY_SHAPE, device=device)
     times = []
-    for slot in range(num):
+    for tick in range(num):
+        frame = _frame(tick)
         started = time.process_time_ns()
-        ring[slot].copy_(row)
+        ring.append(frame, carry, carry)
         times.append(time.process_time_ns() - started)
     return float(np.median(times)) * 1e-3
+
+
+def _frame(tick: int) -> Frame:
+    sizes = field_sizes(CHANNELS, SOURCES)
+    fields = {name: np.full(size, tick % 7, np.float32) for name, size in sizes.items()}
+    flags = {name: fields[name] > 0 for name in BOOL_FIELDS}
+    action = np.zeros(ACTIONS, np.float32)
+    return Frame(**fields | flags, action=action, reward=0.0, time_ns=tick * 50_000_000, tick=tick)
 
 
 def store_write_us(num: int = 1000, capacity: int = 1024) -> float:

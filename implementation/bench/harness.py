@@ -1,7 +1,7 @@
 """Shared by all benchmarks: arguments, calibration, hardware, bars, tables, the JSON document.
 
-Invariant: the last line printed is one JSON object {"bench", "commit", "hardware", "versions", "results",
-"bars"}; a benchmark with a missed bar exits with 0, a benchmark that cannot run raises.
+Invariant: the last line printed is one JSON object {"bench", "command", "commit", "hardware", "versions",
+"results", "bars"}; a benchmark with a missed bar exits with 0, a benchmark that cannot run raises.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import math
 import os
 import platform
 import re
+import shlex
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -223,6 +225,18 @@ def commit() -> str:
         return "unknown"
 
 
+def command(argv: Sequence[str]) -> str:
+    """How to run this again. argv: as sys.argv. Without --save; of a file or folder its name alone."""
+    script = Path(argv[0])
+    is_ours = script.resolve().parent == ROOT / "implementation" / "bench"
+    words = ["sage", "bench", script.stem] if is_ours else ["python", script.name]
+    for word in argv[1:]:
+        option, sign, value = word.rpartition("=")
+        if word != "--save":
+            words.append(f"{option}{sign}{Path(value).name}" if Path(value).is_absolute() else word)
+    return shlex.join(words)
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(
         ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
@@ -235,6 +249,7 @@ def document(
     """Plain values only: a figure that is not finite becomes null."""
     whole = {
         "bench": name,
+        "command": command(sys.argv),
         "commit": commit(),
         "hardware": hardware(),
         "versions": versions(peers),
@@ -329,7 +344,8 @@ def page(whole: Mapping[str, Any], tables: Sequence[TextTable], notes: str) -> s
     machine = (
         f"{facts['processor']} ({facts['instruction_set']}), {facts['cores']} cores, GPU: {facts['gpu']}"
     )
-    lines = [f"# {whole['bench']}", "", f"Commit {whole['commit']}, {machine}."]
+    lines = [f"# {whole['bench']}", "", f"`{whole['command']}`", ""]
+    lines += [f"Commit {whole['commit']}, {machine}."]
     lines += ["", notes.strip()] if notes.strip() else []
     for each in tables:
         lines += [

@@ -91,7 +91,7 @@ def make_bars(results: dict, *, is_quick: bool) -> list[harness.Bar]:
         ("query at 1e4 / faiss-flat", ratio(exact_us, flat_us), 1.0, "lower"),
         ("recall@10 at 1e5 with an index", found(results, "sage, index", 100_000, "recall"), 0.99, "higher"),
         ("query at 1e5 with an index / exact scan", ratio(index_us, scan_us), 0.1, "lower"),
-        ("device write of one packed row (us)", results["packed_write_us"], 10.0, "lower"),
+        ("L-memory: write of one packed row on the device (us)", results["packed_write_us"], 10.0, "lower"),
         ("durable acknowledgement, single (us)", ours["single_us"], 250.0, "lower"),
         ("durable acknowledgement, in groups of 64 (us)", ours["grouped_us"], 15.0, "lower"),
         ("salient recall / FIFO at equal bytes", ratio(salient["salience"], salient["fifo"]), 8.0, "higher"),

@@ -27,7 +27,7 @@ def test_the_document_has_its_keys_and_only_plain_values() -> None:
     bars = [harness.Bar(name="x", value=1.0, bar=0.0, better="higher")]
     results = {"skill": np.float64(0.5), "none": float("nan"), "rows": np.arange(2)}
     whole = harness.document("made", results, bars, peers=["no-such-peer"])
-    assert set(whole) == {"bench", "commit", "hardware", "versions", "results", "bars"}
+    assert set(whole) == {"bench", "command", "commit", "hardware", "versions", "results", "bars"}
     assert json.loads(json.dumps(whole, allow_nan=False))["results"] == {
         "skill": 0.5,
         "none": None,
@@ -35,6 +35,14 @@ def test_the_document_has_its_keys_and_only_plain_values() -> None:
     }
     assert whole["versions"]["no-such-peer"] is None
     assert whole["bars"] == [{"name": "x", "value": 1.0, "bar": 0.0, "better": "higher", "met": True}]
+
+
+def test_the_command_is_kept_without_folders_of_this_machine() -> None:
+    script = str(harness.ROOT / "implementation" / "bench" / "life.py")
+    argv = [script, "--runs", "/some/where/lives", "--known=/else/old.json", "--arms", "a whole", "--save"]
+    assert harness.command(argv) == "sage bench life --runs lives --known=old.json --arms 'a whole'"
+    assert harness.command(["/anywhere/proof.py", "--quick"]) == "python proof.py --quick"
+    assert harness.command([script, "--set", "sleep.enabled=false"]).endswith(" --set sleep.enabled=false")
 
 
 def test_the_document_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
