@@ -17,6 +17,7 @@ from _soak_kills import Tally, kills
 from _soak_processes import left_in_shm, still_there
 from _soak_session import heap_bytes
 from _soak_ticks import WARM_TICKS, Record, SoakPlan, joined, slopes, soak
+from soak import tick_bars
 
 from sage.app.session.leftovers import remove_leftovers
 from sage.mailbox.clock import RealClock
@@ -174,6 +175,15 @@ def test_state_directories_side_by_side_are_one_result() -> None:
     assert {row[0] for row in found["samples"]} == {1, 2}  # pairs are within one life
     assert found["slopes"]["resident_bytes"]["median"] == pytest.approx(1000.0)
     assert found["slopes"]["resident_bytes"]["num_pairs"] == 2 * 190
+    assert {bar.is_met for bar in tick_bars(found) if bar.name.startswith("growth")} == {None}  # too few
+
+
+def test_growth_is_compared_over_many_samples() -> None:
+    rows = [[1, WARM_TICKS + 100 * at, at, 7, 5, 2] for at in range(60)]
+    found = joined([Record(seed=0, ticks=5000, lives=1, samples=rows).plain()])
+    met = {bar.name.split(",")[0]: bar.is_met for bar in tick_bars(found)}
+    assert met["growth of resident bytes"] is False
+    assert met["growth of threads"] is True
 
 
 def test_a_process_that_stays_after_its_session_is_a_problem_and_is_ended() -> None:
