@@ -190,6 +190,12 @@ class SleepConfig(Section):
         le=1,
         description="of the steps, which the candidate's average of weights spans; 0: no average",
     )
+    ewc: float = Field(
+        0.0,
+        ge=0,
+        description="weight of elastic weight consolidation, which keeps weights that matter near those"
+        " before the night; 0: none",
+    )
     min_examined: int = Field(64, ge=1)
     examined_fraction: float = Field(0.1, gt=0, lt=0.5)
     block_secs: float = Field(5.0, gt=0)

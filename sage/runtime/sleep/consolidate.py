@@ -33,6 +33,7 @@ from sage.memory.windows.window_file import load_windows, save_windows
 from sage.runtime.config import PracticeConfig, SleepConfig, Trains
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome, SleepReport, to_plain
 from sage.runtime.sleep.dreaming import Dream, judge_body
+from sage.runtime.sleep.elastic import elastic_of_windows
 from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of, too_many_rejected
 from sage.runtime.sleep.levels import trained_weights
 from sage.runtime.sleep.time_limit import TimeLimit
@@ -59,6 +60,7 @@ class SleepPlan:
     """Settings of a night, as stored in job.json. block_secs: of the blocks of time that were examined.
     ema_share: of the steps, which the candidate's average spans; 0: no average.  limit_secs: of the night, or
     None; training ends after half of what is left when it begins, so that as much is left to examine.
+    ewc: of the penalty of elastic weight consolidation (`ElasticWeights`); 0: none.
     """
 
     num_steps: int
@@ -73,6 +75,7 @@ class SleepPlan:
     trains: Trains = "both"
     block_secs: float = 5.0
     ema_share: float = 0.0
+    ewc: float = 0.0
     limit_secs: float | None = None
     loss: LossSettings = field(default_factory=LossSettings)
 
@@ -102,6 +105,7 @@ class SleepPlan:
             trains=sleep.trains,
             block_secs=sleep.block_secs if block_secs is None else block_secs,
             ema_share=sleep.ema_share,
+            ewc=sleep.ewc,
             limit_secs=sleep.timeout_secs if sleep.where == "process" else None,
             loss=loss or LossSettings(),
         )
@@ -310,6 +314,9 @@ def _train(
     average = EMA(model, 0.0)
     model.note_residuals(residual_squares(model, replay))
     model.train()
+    elastic = elastic_of_windows(
+        model, weights, replay, burn_in=plan.burn_in, num_segments=plan.num_segments, strength=plan.ewc
+    )
     num_steps = num_tried = 0
     while num_tried < (most := plan.num_steps if limit is None else limit.most(num_tried, plan.num_steps)):
         optimizer.param_groups[0]["lr"] = plan.learning_rate * _rate_share(num_tried, most)
@@ -324,6 +331,7 @@ def _train(
             generator=own,
             settings=plan.loss,
         )
+        loss = loss if elastic is None else loss + elastic.penalty()
         model.zero_grad(set_to_none=True)  # also of the weights that are not trained
         loss.backward()
         ranks.mean_gradients_(weights)

@@ -23,6 +23,7 @@ from sage.errors import InputError
 from sage.memory.stores.labelled import Labelled
 from sage.runtime.report import SleepOutcome
 from sage.runtime.sleep.collapse import find_collapse
+from sage.runtime.sleep.elastic import elastic_of_labelled
 from sage.runtime.sleep.judge import Verdict, judge, too_many_rejected
 
 MAX_GRAD_NORM = 1.0
@@ -35,7 +36,8 @@ Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 class RehearsalPlan:
     """Settings of a night.
 
-    batch_size: shared equally between the contexts.  alpha, beta: of stored logits and of labels.
+    batch_size: shared equally between the contexts.  alpha, beta: of stored logits and of labels.  ewc: of
+    the penalty of elastic weight consolidation (`ElasticWeights`); 0: none.
     refresh_at: the part of the night after which stored logits are computed again, by the candidate.
     min_examined: with fewer there is no night.  max_synthetic: the largest share of experiences that a model
     or a generator made.
@@ -46,6 +48,7 @@ class RehearsalPlan:
     learning_rate: float = 1e-3
     alpha: float = 0.3
     beta: float = 0.8
+    ewc: float = 0.0
     refresh_at: float = 0.5
     min_examined: int = 64
     max_synthetic: float = 0.5
@@ -136,6 +139,7 @@ def _train(
     groups = [torch.nonzero(replay.contexts == context)[:, 0] for context in replay.contexts.unique()]
     stored, num_taken = replay.outputs.clone(), 0
     model.train()
+    elastic = elastic_of_labelled(model, replay, strength=plan.ewc)
     for step in range(plan.num_steps):
         optimizer.param_groups[0]["lr"] = plan.learning_rate * _rate_share(step, plan.num_steps)
         if step == math.ceil(plan.refresh_at * plan.num_steps):
@@ -148,6 +152,7 @@ def _train(
         loss = rehearsal_loss(
             model(inputs), replay.labels[rows], stored[rows], alpha=plan.alpha, beta=plan.beta
         )
+        loss = loss if elastic is None else loss + elastic.penalty()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)

@@ -396,3 +396,14 @@ def test_the_candidate_is_the_average_over_a_share_of_the_steps(
     assert not are_equal(first, second)
     for name, weight in mean.items():
         torch.testing.assert_close(weight, (first[name] + second[name]) / 2)
+
+
+def test_elastic_weights_keep_the_candidate_near_the_weights_before_the_night(night: Night) -> None:
+    def moved(ewc: float) -> float:
+        own = dataclasses.replace(night, model=copy.deepcopy(night.model))
+        sleep_on(own, dataclasses.replace(PLAN, num_steps=8, ewc=ewc))
+        pairs = zip(own.model.parameters(), night.model.parameters())
+        return sum(float((new - old).detach().square().sum()) for new, old in pairs)
+
+    assert 0 < moved(1e6) < moved(0.0)
+    assert SleepPlan.of(SleepConfig(ewc=3.0), PracticeConfig(), num_segments=1, seed=0, tick=0).ewc == 3.0
