@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,14 @@ class Life:
     num_practice_steps: int
     cpu_secs: float
 
+    @property
+    def model_share(self) -> float | None:
+        """Of the scored readings, those whose prediction the model has changed: elsewhere it is the linear
+        part's, and neither nights nor practice can show. None without a reading.
+        """
+        changed = [(each.ours != each.skip).any(axis=1) for each in self.streams]
+        return float(np.concatenate(changed).mean()) if changed else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -79,6 +87,7 @@ class PairRecord:
     practice_steps: dict[str, int]
     cpu_secs: dict[str, float]
     commit: str = ""
+    model_share: dict[str, float | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recording: str, pair: Pair, seconds: float, settings: Sequence[str]) -> PairRecord:
@@ -95,6 +104,7 @@ class PairRecord:
             },
             cpu_secs={"nights": pair.nights.cpu_secs, "practice": pair.practice.cpu_secs},
             commit=harness.commit(),
+            model_share={"nights": pair.nights.model_share, "practice": pair.practice.model_share},
         )
 
 
@@ -298,7 +308,7 @@ def run_recordings(
             pairs = [file.pair(name, seed, settings, is_quick=is_quick) for seed in seeds]
         except UserError as error:
             results[name] = {"missing": str(error)}
-            rows.append((f"{name}: {error}", *("-",) * 6))
+            rows.append((f"{name}: {error}", *("-",) * 7))
             continue
         compared = compare(pairs, generator)
         results[name] = {
@@ -318,6 +328,7 @@ def run_recordings(
         "gain of nights",
         "95%",
         "sources",
+        "model used",
         "CPU s a life",
     )
     lives = harness.TextTable(title="Last quarter, after three nights", columns=columns, rows=tuple(rows))
@@ -330,8 +341,11 @@ def run_recordings(
 def _row(name: str, pairs: Sequence[PairRecord], compared: Compared | None) -> tuple[str, ...]:
     show = harness.number
     cpu = f"{np.mean([pair.cpu_secs['nights'] for pair in pairs]):.0f}"
+    shares = [pair.model_share.get("nights") for pair in pairs]
+    known = [share for share in shares if share is not None]
+    used = f"{np.mean(known):.0%}" if known else "-"
     if compared is None:
-        return (name, *("-",) * 4, "0", cpu)
+        return (name, *("-",) * 4, "0", used, cpu)
     return (
         name,
         show(compared.skill_practice),
@@ -339,5 +353,6 @@ def _row(name: str, pairs: Sequence[PairRecord], compared: Compared | None) -> t
         show(compared.gain, 4),
         f"{show(compared.low, 4)} .. {show(compared.high, 4)}",
         str(compared.num_sources),
+        used,
         cpu,
     )

@@ -9,8 +9,9 @@ call with the same network, optimizer (Adam, 1e-3), batches and steps, in an env
 examined digits included, or of the earlier weights that a method keeps.
 
 Suite recordings: flight, xio and host recordings through the whole loop, with three nights and with practice
-alone at equal steps; skill on the last quarter, with an interval over blocks of 2 s and seeds. --set changes
-the configuration, as in `sage run`.
+alone at equal steps; skill on the last quarter, with an interval over blocks of 2 s and seeds. "model used"
+is the share of readings there that the model predicts: it is left out where it has not gained, and nights
+cannot show. --set changes the configuration, as in `sage run`.
 
 The digits are digits.csv.gz of scikit-learn, which Avalanche's environment contains. --runs FILE records
 every run; the same command continues from the file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     found = compare(pairs, np.random.default_rng(0))
     assert found is not None
     assert found.low < 0 < found.high
+
+
+def test_the_share_of_readings_that_the_model_predicts_is_stated() -> None:
+    linear = stream_of("a", 0.5)
+    half = dataclasses.replace(linear, ours=linear.skip + (np.arange(len(linear.actual)) % 2)[:, None])
+    life = Life(streams=(linear, half), nights=(), num_practice_steps=0, cpu_secs=0.0)
+    assert life.model_share == pytest.approx(0.25, abs=0.01)
+    pair = PairRecord.of("xio", Pair(seed=0, practice=life, nights=life), 60.0, [])
+    assert _sleep_recordings._row("xio", [pair], None)[-2] == "25%"
+    older = dataclasses.replace(pair, model_share={})
+    assert _sleep_recordings._row("xio", [older], None)[-2] == "-"
 
 
 def test_without_a_scored_source_there_is_no_figure() -> None:
