@@ -109,7 +109,8 @@ class Judged:
 class Life:
     """One arm, one seed. `live` runs the nights that are missing in `folder`; returns them all.
 
-    Layout: folder/day-1 (episodes), folder/night-1/{model, searched, night.json}, ...
+    Layout: folder/day-2 (episodes), folder/night-1/{model, searched, night.json}, ... The first day, by the
+    weights of the start, is that of all arms of a seed: beside folder.
     """
 
     def __init__(
@@ -151,10 +152,21 @@ class Life:
     def _day(self, number: int, model: HRM) -> None:
         size = self._scale.day_puzzles
         inputs = self._puzzles.inputs[(number - 1) * size : number * size]
-        self._collect(model, inputs, self._folder / f"day-{number}", self._scale.day_calls, None)
+        origin = "start" if number == 1 else self._arm
+        self._collect(model, inputs, self._day_folder(number), self._scale.day_calls, None, origin=origin)
+
+    def _day_folder(self, number: int) -> Path:
+        return self._folder.parent / f"day-1-{self._seed}" if number == 1 else self._folder / f"day-{number}"
 
     def _collect(
-        self, model: HRM, inputs: np.ndarray, folder: Path, calls: int, cpu_secs: float | None
+        self,
+        model: HRM,
+        inputs: np.ndarray,
+        folder: Path,
+        calls: int,
+        cpu_secs: float | None,
+        *,
+        origin: str,
     ) -> Episodes:
         return search_puzzles(
             model,
@@ -163,7 +175,7 @@ class Life:
             folder,
             calls=calls,
             seed=self._seed,
-            origin=f"{self._arm}, seed {self._seed}",
+            origin=f"{origin}, seed {self._seed}",
             cpu_secs=cpu_secs,
         )
 
@@ -174,7 +186,8 @@ class Life:
         if self._arm == "search":
             unsolved = self._unsolved(number, found)
             limit = scale.search_share * scale.night_secs
-            found.append(self._collect(model, unsolved, folder / "searched", scale.night_calls, limit))
+            searched = folder / "searched"
+            found.append(self._collect(model, unsolved, searched, scale.night_calls, limit, origin=self._arm))
         search_secs = time.process_time() - started
         episodes = Episodes.joined(found)
         steps = self._train(model, episodes, scale.night_secs - search_secs)
@@ -192,7 +205,7 @@ class Life:
 
     def _found_before(self, number: int) -> list[Episodes]:
         """What the days up to this night solved, and what the nights before it found."""
-        found = [EpisodeFolder(self._folder / f"day-{day}").read_all()[0] for day in range(1, number + 1)]
+        found = [EpisodeFolder(self._day_folder(day)).read_all()[0] for day in range(1, number + 1)]
         if self._arm != "search":
             return found
         before = [self._folder / f"night-{night}" / "searched" for night in range(1, number)]
@@ -310,9 +323,11 @@ def keep_known(results: Mapping[str, Any], start: str, root: Path, scale: Scale)
         arm, _, seed = life.rpartition(", seed ")
         home = root / folder_name(arm, int(seed))
         for number, night in enumerate(nights, 1):
-            judged = known["after"][f"{life}, night {number}"]
+            judged = known["after"].get(f"{life}, night {number}")
             folder = home / f"night-{number}"
-            _keep(folder / "judged.json", judged, scale.num_eval, scale.num_easy, scale.day_calls)
+            folder.mkdir(parents=True, exist_ok=True)
+            if judged is not None:
+                _keep(folder / "judged.json", judged, scale.num_eval, scale.num_easy, scale.day_calls)
             (folder / "night.json").write_text(json.dumps(night))
 
 

@@ -32,8 +32,7 @@ def difference(first: Sequence[Judged], second: Sequence[Judged]) -> tuple[float
 
 
 def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.TextTable:
-    def row(name: str, night: str, judged: Judged, facts: Night | None) -> tuple[str, ...]:
-        way = judged.way
+    def row(name: str, night: str, judged: Judged | None, facts: Night | None) -> tuple[str, ...]:
         cost = ("", "", "", "")
         if facts is not None:
             cost = (
@@ -42,6 +41,9 @@ def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.T
                 f"{facts.search_secs:.0f}",
                 f"{facts.train_secs:.0f}",
             )
+        if judged is None:
+            return (name, night, "-", "-", "-", *cost)
+        way = judged.way
         return (
             name,
             night,
@@ -58,7 +60,7 @@ def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.T
     for arm in names:
         for seed in seeds:
             for number, facts in enumerate(lives.nights[arm, seed], start=1):
-                judged = lives.after[arm, seed, number]
+                judged = lives.after.get((arm, seed, number))
                 rows.append(row(f"{arm}, seed {seed}", str(number), judged, facts))
     columns = (
         "arm",

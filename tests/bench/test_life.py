@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import _life_teaching
+import life
 import pytest
 import torch
 from _life_dark import ALPHA, BETA, dark_loss
 from _life_teaching import Judged, Life, Night, Scale, folder_name, judge_once, keep_known
-from _life_teaching_report import bars_of, difference
+from _life_teaching_report import bars_of, difference, table
 from _sudoku_ways import Way
-from life import FIXTURE_SHA256, SUITES, check_fixture, text_of
+from life import FIXTURE_SHA256, SUITES, Lives, check_fixture, text_of
 
 from sage.hrm_core.tasks.catalogue import make_task
 
@@ -129,3 +131,42 @@ def test_the_lives_of_an_earlier_result_are_not_lived_again(
     assert [each.way.solved for each in found] == [0.1, 0.2, 0.5]
     with pytest.raises(ValueError, match="scale"):
         keep_known(results, "first", tmp_path, Scale(nights=2))
+
+
+def test_the_last_night_is_measured_and_others_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(num_found=3, num_solved=2, search_secs=1.0, train_secs=2.0, steps=4)
+
+    class Lived:
+        def __init__(self, *_: object) -> None: ...
+
+        def model_after(self, number: int) -> str:
+            return f"after night {number}"
+
+        def live(self, note: object) -> list[Night]:
+            return [night] * 3
+
+    def measured(*, is_every_night: bool) -> list[int]:
+        lives = Lives.__new__(Lives)
+        lives.name, lives._model, lives._root, lives._scale = "first", "", tmp_path, Scale()
+        lives._is_every_night, lives._puzzles, lives._easy = is_every_night, None, None  # type: ignore[assignment]
+        lives.nights, lives.after = {}, {}
+        monkeypatch.setattr(lives, "_judge", lambda *_: _figure(0.5))
+        lives.run(["DER++"], [4])
+        lives.before = lives.before_long = _figure(0.1)
+        rows = table(lives, ["DER++"], [4]).rows
+        assert len(rows) == 2 + 3
+        assert [row[2] == "-" for row in rows[2:]] == [at not in shown for at in (1, 2, 3)]
+        return [number for _, _, number in lives.after]
+
+    monkeypatch.setattr(life, "Life", Lived)
+    shown: Collection[int] = (3,)
+    assert measured(is_every_night=False) == [3]
+    earlier = tmp_path / folder_name("DER++", 4) / "night-1" / "judged.json"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("")
+    shown = (1, 3)
+    assert measured(is_every_night=False) == [1, 3]
+    shown = (1, 2, 3)
+    assert measured(is_every_night=True) == [1, 2, 3]
