@@ -13,7 +13,7 @@ from _crossed import crossed_interval
 from _life_teaching import Judged, Night
 
 if TYPE_CHECKING:
-    from life import Lives
+    from _life_teaching_lives import Lives
 
 NO_SLEEP = "no sleep"
 TARGET, GAP_SHARE, EASY_BAR = 0.70, 0.5, 0.998
@@ -58,7 +58,7 @@ def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.T
         row(f"{NO_SLEEP}, {lives.before_long.way.name}", "-", replace(lives.before_long, easy=math.nan), None)
     )
     for arm in names:
-        for seed in seeds:
+        for seed in lives.seeds_of(arm, seeds):
             for number, facts in enumerate(lives.nights[arm, seed], start=1):
                 judged = lives.after.get((arm, seed, number))
                 rows.append(row(f"{arm}, seed {seed}", str(number), judged, facts))
@@ -78,14 +78,16 @@ def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.T
 
 
 def differences(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> dict[str, tuple[float, ...]]:
-    """The arm "search" after its last night, less each other arm."""
+    """The arm "search" after its last night, less each other arm, over the seeds that both have."""
     if "search" not in names:
         return {}
     own = lives.last("search", seeds)
-    others = {NO_SLEEP: [lives.before] * len(own)} | {
-        arm: lives.last(arm, seeds) for arm in names if arm != "search"
-    }
-    return {arm: difference(own, each) for arm, each in others.items()}
+    found = {NO_SLEEP: difference(own, [lives.before] * len(own))} if own else {}
+    for arm in names:
+        common = lives.seeds_of(arm, lives.seeds_of("search", seeds))
+        if arm != "search" and common:
+            found[arm] = difference(lives.last("search", common), lives.last(arm, common))
+    return found
 
 
 def against_no_sleep(
@@ -110,7 +112,7 @@ def difference_table(
 
 
 def bars_of(lives: Lives, gaps: dict[str, tuple[float, ...]], seeds: Sequence[int]) -> list[harness.Bar]:
-    """Owed with fewer than three seeds, or without the arm."""
+    """Owed with fewer than three seeds of the arms compared."""
     own = lives.last("search", seeds)
     is_whole = len(own) >= FEWEST_SEEDS
     solved = float(np.mean([each.way.solved for each in own])) if is_whole else None
@@ -123,7 +125,8 @@ def bars_of(lives: Lives, gaps: dict[str, tuple[float, ...]], seeds: Sequence[in
         harness.Bar(name=f"{text}, search, easy puzzles", value=easy, bar=EASY_BAR, better="higher"),
     ]
     for arm in (NO_SLEEP, "solved only", "DER++"):
-        low = gaps[arm][1] if is_whole and arm in gaps else None
+        num = len(own) if arm == NO_SLEEP else len(lives.seeds_of(arm, lives.seeds_of("search", seeds)))
+        low = gaps[arm][1] if num >= FEWEST_SEEDS and arm in gaps else None
         name = f"{text}, search less {arm}, lower bound"
         bars.append(harness.Bar(name=name, value=low, bar=0.0, better="higher"))
     return bars

@@ -44,7 +44,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -59,18 +58,8 @@ import _life_report as report
 import _life_stream as stream
 import _life_tasks as tasks
 import harness
-from _life_teaching import (
-    ARMS,
-    QUICK,
-    RECIPE,
-    Judged,
-    Life,
-    Night,
-    Scale,
-    folder_name,
-    judge_once,
-    keep_known,
-)
+from _life_teaching import ARMS, QUICK, Scale, keep_known
+from _life_teaching_lives import Lives, data_folder
 from _life_teaching_report import (
     against_no_sleep,
     bars_of,
@@ -79,10 +68,6 @@ from _life_teaching_report import (
     table,
 )
 
-from sage.app.models.training.building import build_task
-from sage.app.models.training.recipe import find_recipe
-from sage.hrm_core.tasks.catalogue import make_task
-from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.tasks.sudoku.files import load_csv
 from sage.hrm_core.tasks.sudoku.grid import box_of_size
 
@@ -101,66 +86,9 @@ def check_fixture() -> None:
         )
 
 
-class Lives:
-    """All lives of one start: nights by (arm, seed), and figures by (arm, seed, night): of the last night,
-    and of others with is_every_night or from an earlier run.
-    """
-
-    def __init__(self, start: str, root: Path, scale: Scale, *, is_every_night: bool = False) -> None:
-        folder = data_folder()
-        box = box_of_size(9)
-        self.name = start
-        self._model = STARTS[start]
-        self._root = root / start
-        self._scale = scale
-        self._is_every_night = is_every_night
-        self._puzzles = load_csv(folder / "mix_train_1k.csv", box)
-        self._real = load_csv(folder / "mix_dev_2k.csv", box, max_rows=scale.num_eval)
-        self._task = build_task(find_recipe(RECIPE, None))
-        easy = make_task("sudoku", size=9, givens=(36, 50))
-        self._easy = easy.held_out(scale.num_easy)
-        self.before = self._judge("before.json", self._model, self._easy)
-        self.before_long = self._judge(
-            "before_long.json", self._model, self._easy.take(slice(1)), calls=scale.long_calls
-        )
-        self.nights: dict[tuple[str, int], list[Night]] = {}
-        self.after: dict[tuple[str, int, int], Judged] = {}
-
-    def run(self, names: Sequence[str], seeds: Sequence[int]) -> None:
-        for seed in seeds:
-            for arm in names:
-                home = self._root / folder_name(arm, seed)
-                life = Life(arm, self._model, seed, home, self._puzzles, self._scale)
-                self.nights[arm, seed] = life.live(lambda line: print(line, file=sys.stderr, flush=True))
-                for night in range(1, self._scale.nights + 1):
-                    name = f"{home.name}/night-{night}/judged.json"
-                    is_last = night == self._scale.nights
-                    if not (is_last or self._is_every_night or (self._root / name).is_file()):
-                        continue
-                    found = self._judge(name, life.model_after(night), self._easy)
-                    self.after[arm, seed, night] = found
-                    print(
-                        f"{arm}, seed {seed}, after night {night}: {found.way.solved:.3f}",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-
-    def _judge(self, name: str, model: str, easy: Examples, calls: int = 16) -> Judged:
-        return judge_once(self._root / name, model, self._task, self._real, easy, calls=calls)
-
-    def last(self, arm: str, seeds: Sequence[int]) -> list[Judged]:
-        return [self.after[arm, seed, self._scale.nights] for seed in seeds if (arm, seed) in self.nights]
-
-
-def data_folder() -> Path:
-    """SAGE_DATA/sudoku. Raises FileNotFoundError when it is not there."""
-    folder = Path(os.environ.get("SAGE_DATA", "")) / "sudoku"
-    if not os.environ.get("SAGE_DATA") or not folder.is_dir():
-        raise FileNotFoundError("SAGE_DATA/sudoku: no such folder: set SAGE_DATA to the folder of real data")
-    return folder
-
-
 def self_teaching(arguments: Any) -> None:
+    if arguments.kept_only and not arguments.runs:
+        raise SystemExit("--kept-only: give the folder of the lives with --runs")
     check_fixture()
     scale = QUICK if arguments.quick else replace(Scale(), nights=arguments.nights or Scale.nights)
     seeds = seeds_of(arguments, 3)
@@ -175,7 +103,14 @@ def self_teaching(arguments: Any) -> None:
         for start in starts:
             if arguments.known:
                 keep_known(json.loads(arguments.known.read_text())["results"], start, root / start, scale)
-            lives = Lives(start, root, scale, is_every_night=arguments.every_night)
+            lives = Lives(
+                start,
+                STARTS[start],
+                root,
+                scale,
+                is_every_night=arguments.every_night,
+                is_kept_only=arguments.kept_only,
+            )
             lives.run(names, seeds)
             gaps[start] = differences(lives, names, seeds)
             nights[start] = against_no_sleep(lives, names, seeds)
@@ -223,6 +158,9 @@ def main() -> None:
         "--every-night",
         action="store_true",
         help="measure after each night, not after the last alone (25 CPU minutes more a seed and start)",
+    )
+    group.add_argument(
+        "--kept-only", action="store_true", help="report the complete lives of --runs, and go on with none"
     )
     arguments = parser.parse_args()
     suites = {

@@ -10,14 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import _life_teaching
-import life
+import _life_teaching_lives
 import pytest
 import torch
 from _life_dark import ALPHA, BETA, dark_loss
 from _life_teaching import Judged, Life, Night, Scale, folder_name, judge_once, keep_known
-from _life_teaching_report import bars_of, difference, table
+from _life_teaching_lives import Lives
+from _life_teaching_report import bars_of, difference, differences, table
 from _sudoku_ways import Way
-from life import FIXTURE_SHA256, SUITES, Lives, check_fixture, text_of
+from life import FIXTURE_SHA256, SUITES, check_fixture, text_of
 
 from sage.hrm_core.tasks.catalogue import make_task
 
@@ -52,11 +53,17 @@ def test_bars_are_owed_with_fewer_than_three_seeds() -> None:
         def last(self, arm: str, seeds: tuple[int, ...]) -> list[SimpleNamespace]:
             return [_judged([1.0, 3.0], easy=0.999)] * len(seeds)
 
+        def seeds_of(self, arm: str, seeds: tuple[int, ...]) -> list[int]:
+            return [seed for seed in seeds if (arm, seed) != ("DER++", 3)]
+
     gaps = {arm: (0.2, 0.1, 0.3) for arm in ("no sleep", "solved only", "DER++")}
     assert all(bar.is_met is None for bar in bars_of(Lives(), gaps, (0, 1)))  # type: ignore[arg-type]
     bars = {bar.name: bar for bar in bars_of(Lives(), gaps, (0, 1, 2))}  # type: ignore[arg-type]
     assert bars["shipped weights, search, at 16 calls"].bar == pytest.approx(0.75)  # half of the gap
     assert all(bar.is_met for bar in bars.values())
+    bars = {bar.name: bar.is_met for bar in bars_of(Lives(), gaps, (0, 1, 3))}  # type: ignore[arg-type]
+    assert bars.pop("shipped weights, search less DER++, lower bound") is None  # of two common seeds
+    assert all(bars.values())
 
 
 def test_the_first_weights_are_those_that_the_suite_names() -> None:
@@ -150,7 +157,8 @@ def test_the_last_night_is_measured_and_others_where_asked(
     def measured(*, is_every_night: bool) -> list[int]:
         lives = Lives.__new__(Lives)
         lives.name, lives._model, lives._root, lives._scale = "first", "", tmp_path, Scale()
-        lives._is_every_night, lives._puzzles, lives._easy = is_every_night, None, None  # type: ignore[assignment]
+        lives._is_every_night, lives._is_kept_only = is_every_night, False
+        lives._puzzles = lives._easy = None  # type: ignore[assignment]
         lives.nights, lives.after = {}, {}
         monkeypatch.setattr(lives, "_judge", lambda *_: _figure(0.5))
         lives.run(["DER++"], [4])
@@ -160,7 +168,7 @@ def test_the_last_night_is_measured_and_others_where_asked(
         assert [row[2] == "-" for row in rows[2:]] == [at not in shown for at in (1, 2, 3)]
         return [number for _, _, number in lives.after]
 
-    monkeypatch.setattr(life, "Life", Lived)
+    monkeypatch.setattr(_life_teaching_lives, "Life", Lived)
     shown: Collection[int] = (3,)
     assert measured(is_every_night=False) == [3]
     earlier = tmp_path / folder_name("DER++", 4) / "night-1" / "judged.json"
@@ -170,3 +178,26 @@ def test_the_last_night_is_measured_and_others_where_asked(
     assert measured(is_every_night=False) == [1, 3]
     shown = (1, 2, 3)
     assert measured(is_every_night=True) == [1, 2, 3]
+
+
+def test_kept_lives_are_reported_over_the_seeds_that_arms_have_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(num_found=3, num_solved=2, search_secs=1.0, train_secs=2.0, steps=4)
+    for arm, seed, num in (("search", 0, 3), ("search", 1, 3), ("DER++", 1, 3), ("DER++", 0, 2)):
+        for number in range(1, num + 1):
+            folder = tmp_path / folder_name(arm, seed) / f"night-{number}"
+            folder.mkdir(parents=True)
+            (folder / "night.json").write_text(json.dumps(asdict(night)))
+            (folder / "judged.json").write_text("")
+    lives = Lives.__new__(Lives)
+    lives.name, lives._model, lives._root, lives._scale = "first", "", tmp_path, Scale()
+    lives._is_every_night, lives._is_kept_only = False, True
+    lives._puzzles = make_task("sudoku", size=9).held_out(1)
+    lives._easy = lives._puzzles
+    lives.nights, lives.after, lives.before = {}, {}, _figure(0.1)
+    monkeypatch.setattr(lives, "_judge", lambda *_: _figure(0.5))
+    lives.run(["search", "DER++", "labelled"], [0, 1])
+    assert list(lives.nights) == [("search", 0), ("search", 1), ("DER++", 1)]
+    assert lives.seeds_of("DER++", [0, 1]) == [1]
+    assert set(differences(lives, ["search", "DER++", "labelled"], [0, 1])) == {"no sleep", "DER++"}
