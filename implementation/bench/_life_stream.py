@@ -22,7 +22,7 @@ from typing import Any
 import harness
 import numpy as np
 from _crossed import crossed_interval
-from _life_teaching import RECIPE, night_config, search_puzzles, train_for
+from _life_teaching import RATES, RECIPE, night_config, search_puzzles, train_for
 
 from sage.app.models.training.building import build_task
 from sage.app.models.training.recipe import find_recipe
@@ -75,7 +75,7 @@ class StreamLife:
         self.order = order[: scale.days * scale.puzzles].reshape(scale.days, scale.puzzles)
         self._inputs = puzzles.inputs
         self._task: Task = build_task(find_recipe(RECIPE, None))
-        self._config = night_config(seed)
+        self._config = night_config(seed, RATES["first"])
 
     def live(self) -> list[Day]:
         """All days; those that are complete in the folder are read."""

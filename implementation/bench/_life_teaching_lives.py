@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from _life_teaching import RECIPE, Judged, Life, Night, Scale, folder_name, judge_once
+from _life_teaching import RATES, RECIPE, Judged, Life, Night, Scale, folder_name, judge_once
 
 from sage.app.models.training.building import build_task
 from sage.app.models.training.recipe import find_recipe
@@ -59,7 +59,7 @@ class Lives:
                 home = self._root / folder_name(arm, seed)
                 if self._is_kept_only and not (home / f"night-{self._scale.nights}/judged.json").is_file():
                     continue
-                life = Life(arm, self._model, seed, home, self._puzzles, self._scale)
+                life = Life(arm, self._model, seed, home, self._puzzles, self._scale, rate=RATES[self.name])
                 self.nights[arm, seed] = life.live(lambda line: print(line, file=sys.stderr, flush=True))
                 for night in range(1, self._scale.nights + 1):
                     name = f"{home.name}/night-{night}/judged.json"

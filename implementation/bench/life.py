@@ -58,7 +58,7 @@ import _life_report as report
 import _life_stream as stream
 import _life_tasks as tasks
 import harness
-from _life_teaching import ARMS, QUICK, Scale, keep_known
+from _life_teaching import ARMS, QUICK, RATES, Scale, keep_known
 from _life_teaching_lives import Lives, data_folder
 from _life_teaching_report import (
     against_no_sleep,
@@ -117,6 +117,7 @@ def self_teaching(arguments: Any) -> None:
             tables.append(table(lives, names, seeds))
             bars += bars_of(lives, gaps[start], seeds)
             results[start] = {
+                "rate": RATES[start],
                 "before": lives.before.to_plain(),
                 "before_long": lives.before_long.to_plain(),
                 "nights": {

@@ -125,7 +125,7 @@ def test_the_lives_of_an_earlier_result_are_not_lived_again(
     monkeypatch.setattr(_life_teaching, "judge", refuse)
     home = tmp_path / folder_name("solved only", 3)
     puzzles = make_task("sudoku", size=9).held_out(1)
-    assert Life("solved only", "", 3, home, puzzles, scale).live(lambda _: None) == [night]
+    assert Life("solved only", "", 3, home, puzzles, scale, rate=0.4).live(lambda _: None) == [night]
     asked = [
         ("before.json", 16, 1),
         ("before_long.json", 256, 1),
@@ -146,7 +146,7 @@ def test_the_last_night_is_measured_and_others_where_asked(
     night = Night(num_found=3, num_solved=2, search_secs=1.0, train_secs=2.0, steps=4)
 
     class Lived:
-        def __init__(self, *_: object) -> None: ...
+        def __init__(self, *_: object, rate: float) -> None: ...
 
         def model_after(self, number: int) -> str:
             return f"after night {number}"
