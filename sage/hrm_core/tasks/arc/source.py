@@ -147,7 +147,9 @@ def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
             )
         sides = [
             tuple(
-                Pair(**{name: _grid_at(row[name], f"{key} pair {at}, {name}") for name in ("input", "output")})
+                Pair(
+                    **{name: _grid_at(row[name], f"{key} pair {at}, {name}") for name in ("input", "output")}
+                )
                 for at, row in enumerate(whole[key], start=1)
             )
             for key in ("train", "test")
@@ -190,7 +192,9 @@ def parse_grid(rows: Any) -> np.ndarray:
             if type(colour) is not int or not 0 <= colour < NUM_COLOURS:  # a bool is an int to isinstance
                 raise ValueError(f"row {at} has {_short(colour)}: give colours 0..9, whole numbers")
     if not rows[0] or max(len(rows), len(rows[0])) > BOARD:
-        raise ValueError(f"the grid has shape {(len(rows), len(rows[0]))}: give 1 to {BOARD} rows and columns")
+        raise ValueError(
+            f"the grid has shape {(len(rows), len(rows[0]))}: give 1 to {BOARD} rows and columns"
+        )
     return np.array(rows, np.int32)
 
 

@@ -40,6 +40,4 @@ def test_of_a_formula_without_clauses_every_answer_is_right() -> None:
     task = make_task("sat", variables=4, clauses=1)
     cells = task.encode("p cnf 4 0\n")
     solution = np.where(cells == 1, 2, cells)
-    np.testing.assert_array_equal(
-        wrong_solution(task, cells, solution, np.random.default_rng(0)), solution
-    )
+    np.testing.assert_array_equal(wrong_solution(task, cells, solution, np.random.default_rng(0)), solution)
