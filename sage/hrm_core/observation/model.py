@@ -128,8 +128,8 @@ class ObservationModel(Recurrence):
         return carry.detach(), self._read(carry.z_H, observation.cross)
 
     def tokens_start_again(self, is_reset: Tensor) -> Tensor:
-        """(..., S) bool, sources first: the tokens of the worlds that is_reset (..., W) names. What belongs to
-        no world starts again where every world does that has sources.
+        """(..., S) bool, sources first: the tokens of the worlds that is_reset (..., W) names. What belongs
+        to no world starts again where every world does that has sources.
         """
         is_all = is_reset[..., self.front.worlds_of_sources].all(-1, keepdim=True)
         return torch.cat((is_reset, is_all), dim=-1)[..., self.token_world]

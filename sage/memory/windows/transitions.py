@@ -23,8 +23,8 @@ class Frame(TickFields[np.ndarray]):
     """One tick of the loop: the percept's fields (C,) and (N,), and what was done.
 
     action: (A,) float32, as done.  reward: NaN where there is none.  time_ns: since the run's start.
-    tick: consecutive; a missing number is a gap.  reset: as in ObservationWindow. Both (W,), or one number for
-    all worlds.
+    tick: consecutive; a missing number is a gap.  reset: as in ObservationWindow. Both (W,), or one number
+    for all worlds.
     """
 
     action: np.ndarray

@@ -1,4 +1,4 @@
-"""The sidecar in the loop: contexts bound to the reward that follows in a world, beside the model's value head.
+"""The sidecar in the loop: contexts bound to the reward that follows in a world, beside the value head.
 
 Invariant: it exists only in a run with a source that observes a reward; a tick without such a reading counts
 as reward 0 once one came, because rewards may be late.

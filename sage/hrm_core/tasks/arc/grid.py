@@ -87,8 +87,8 @@ def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None, *, side: i
 
 
 def answer_grid(inputs: np.ndarray, answers: np.ndarray, *, side: int = BOARD) -> np.ndarray:
-    """The grid of an answer (L,), whose corner is that of the grid of inputs (L,): what an answer has in other
-    cells, where a model is taught nothing, does not count.
+    """The grid of an answer (L,), whose corner is that of the grid of inputs (L,): what an answer has in
+    other cells, where a model is taught nothing, does not count.
     """
     coloured = np.asarray(inputs).reshape(side, side) >= COLOUR
     return grid_of(answers, _corner_of(coloured), side=side)
