@@ -75,17 +75,14 @@ class Loop:
             inputs.measurements, inputs.drivers, inputs.latest, config, self._emit
         )
         self.trust = self.measurements.in_use(self.answers.joined(TrustEstimator(num, config.trust)))
-        choices = self.effector_gate.choices
-        model = build_model(self.layout, self.effector_gate.size, config.model, config.seed, choices)
         self.worlds = Worlds(self.layout)
-        self.actor = Actor(
-            choices,
-            explores=config.acting.explores and self.worlds.has_reward,
-            seed=config.seed,
-            min_std=config.acting.min_std,
-        )
+        size, choices = self.effector_gate.size, self.effector_gate.choices
+        parts = self.worlds.parts(self.effector_gate.specs)
+        model = build_model(self.layout, size, config.model, config.seed, choices, parts)
+        explores = config.acting.explores and self.worlds.has_reward
+        self.actor = Actor(choices, explores=explores, seed=config.seed, min_std=config.acting.min_std)
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device, config.tick)
-        size, shape = self.effector_gate.size, self.reasoner.carry_shape
+        shape = self.reasoner.carry_shape
         self.memory_writer = MemoryWriter(self.layout, size, shape, config, inputs.device, inputs.recall)
         entities = self.memory_writer.entities
         self.context_trust = ContextTrust(self._names, entities, is_enabled=config.trust.by_context)
@@ -232,8 +229,8 @@ class Loop:
         if fused.is_new_scale:
             self.memory_writer.transitions.mark_break()
         self.worlds.meet(fused.met, self.fusion.predictor.last, fused.percept.deltas)
-        if self.worlds.reset:
-            self.reasoner.start_again()
+        if self.worlds.reset.any():
+            self.reasoner.start_again(self.worlds.reset > 0)
         self.answers.meet(gathered, scene, self._statuses.is_running, self.fusion, now_ns - self._epoch_ns)
         self.measurements.meet(gathered.fresh, now_ns)
         stopwatch.lap("fuse")
@@ -283,14 +280,13 @@ class Loop:
     def _remember(
         self, now_ns: int, scene: Scene, fused: Fused, carry: Carry, done: np.ndarray, readout: Readout
     ) -> MemoryFacts:
-        reward = self.worlds.reward
         memory = self.memory_writer.remember(
             tick=self.tick_count,
             time_ns=now_ns - self._epoch_ns,
             fused=fused,
             carry=carry,
             action=done,
-            reward=reward,
+            reward=self.worlds.reward,
             reset=self.worlds.reset,
             value=readout.value,
             surprise=self.trust.nis,
@@ -341,7 +337,7 @@ class Loop:
             time_ns=now_ns - self._epoch_ns,
             state=self.between_ticks.state,
             num_segments=readout.num_segments,
-            value=readout.value,
+            value=float(readout.value.sum()),
             sources=source_facts(self._names, gathered.states, sources),
             coherence=coherence,
             memory=memory,

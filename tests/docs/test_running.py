@@ -42,6 +42,11 @@ STEPS = (
     Step(f"sage solve sudoku {HARD} --search 256", text="search"),
     Step("sage solve sudoku puzzles.sdm"),
     Step("sage solve sudoku - --search 256 --sound", given=EASY + "\n"),
+    Step(
+        "sage eval sudoku6 --num 300 --segments 1,16 --tries 8 --starts 8",
+        "--num 8",
+        text="the smallest residual",
+    ),
     Step("sage run --seconds 120", SHORT),
     Step("sage run --seconds 120 --state-dir life --set sleep.enabled=false", SHORT),
     Step("sage sleep life", text="stream puzzles:"),
@@ -134,6 +139,7 @@ NOT_RUN = {
         "sage bench soak --suite kills",
         "sage eval --all runs/medium",
         "sage eval runs/a runs/b runs/c",
+        "sage eval runs/easy runs/searched runs/easy_longer --option givens=[10,15] --num 100 --search 16",
         "sage eval runs/arc --forms 9 --submission attempts.json --segments 4",
         "sage eval runs/mixture --task sudoku",
         "sage eval runs/sudoku6 --segments 1,4,16,64 --tries 8",
@@ -143,6 +149,10 @@ NOT_RUN = {
         "sage solve maze maze.txt --checkpoint runs/maze10 --json",
         "sage train arc --out runs/arc",
         "sage train arc_generated --out runs/arc_generated",
+        "sage train sudoku6 --steps 120 --set task.givens=[16,24] --out runs/easy",
+        "sage train sudoku6 --steps 150 --from runs/easy --set task.givens=[16,24] --from-search sudoku6"
+        " --search-puzzles 192 --out runs/searched",
+        "sage train sudoku6 --steps 150 --from runs/easy --set task.givens=[16,24] --out runs/easy_longer",
         "sage train sudoku6 --from runs/search --from-search runs/search/episodes --out runs/again",
         "sage train sudoku6 --from runs/sudoku6 --from-search puzzles.csv --search-calls 240"
         " --search-cpu-seconds 600 --out runs/search",

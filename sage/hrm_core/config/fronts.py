@@ -109,11 +109,16 @@ class ObservationFront:
     (0: none).
 
     choices: (first, stop) of each group of actions of which one is chosen; no two overlap.
+    num_worlds: whose rewards are predicted apart, a value for each.  source_worlds, action_worlds: of each
+    source and action the world, from 0, or -1: of none, and so of all; empty with a single world.
     """
 
     source_dims: tuple[int, ...]
     num_actions: int = 0
     choices: tuple[tuple[int, int], ...] = ()
+    num_worlds: int = 1
+    source_worlds: tuple[int, ...] = ()
+    action_worlds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         is_valid = len(self.source_dims) > 0 and all(size >= 1 for size in self.source_dims)
@@ -124,6 +129,20 @@ class ObservationFront:
         need(
             is_valid, "choices", self.choices, "give (first, stop) of each group, in order, 2 or more actions"
         )
+        need_count(self.num_worlds, "num_worlds")
+        for name, num in (("source_worlds", len(self.source_dims)), ("action_worlds", self.num_actions)):
+            found = getattr(self, name)
+            is_valid = len(found) == (num if self.num_worlds > 1 else 0)
+            is_valid = is_valid and all(-1 <= world < self.num_worlds for world in found)
+            hint = f"give {num} numbers, -1 to {self.num_worlds - 1}; none with a single world"
+            need(is_valid, name, found, hint)
+        hint = "give at least one source a world"
+        need(len(self.worlds_of_sources) > 0, "source_worlds", self.source_worlds, hint)
+
+    @property
+    def worlds_of_sources(self) -> list[int]:
+        """The worlds that have sources, in order; the single one also without."""
+        return [0] if self.num_worlds == 1 else sorted({world for world in self.source_worlds if world >= 0})
 
     @property
     def num_sources(self) -> int:

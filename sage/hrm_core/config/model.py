@@ -332,6 +332,9 @@ class ModelConfig:
         }
         if not plain["front"].get("choices", True):
             del plain["front"]["choices"]
+        if plain["front"].get("num_worlds") == 1:
+            for name in ("num_worlds", "source_worlds", "action_worlds"):
+                del plain["front"][name]
         plain["front"]["kind"] = next(
             kind for kind, front in _FRONTS.items() if isinstance(self.front, front)
         )
@@ -343,8 +346,8 @@ class ModelConfig:
         settings = dict(plain)
         front = dict(settings.pop("front", {}))
         kind = front.pop("kind", None)
-        if "source_dims" in front:
-            front["source_dims"] = tuple(front["source_dims"])
+        for name in {"source_dims", "source_worlds", "action_worlds"} & set(front):
+            front[name] = tuple(front[name])
         if "choices" in front:
             front["choices"] = tuple((first, stop) for first, stop in front["choices"])
         need(kind in _FRONTS, "front.kind", kind, f"give one of {', '.join(_FRONTS)}")

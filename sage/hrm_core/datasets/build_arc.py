@@ -33,7 +33,14 @@ from sage.hrm_core.tasks.arc.grid import (
     random_augmentation,
     room,
 )
-from sage.hrm_core.tasks.arc.source import ArcPuzzle, Pair, load_arc, to_json, without_leaks
+from sage.hrm_core.tasks.arc.source import (
+    ArcPuzzle,
+    Pair,
+    check_names,
+    load_arc,
+    to_json,
+    without_leaks,
+)
 
 #: Random draws for each form; a puzzle with few distinct forms gets fewer than `num_aug`.
 DRAWS_PER_FORM = 5
@@ -83,6 +90,7 @@ def build_arc(
     evaluation = load_arc(str(source), "evaluation")
     read = [puzzle for each in (str(source), *more) for puzzle in load_arc(each, "training")]
     training = without_leaks(tuple(read), evaluation)
+    check_names(training)  # an identifier is a name
     if subsample_size is not None and subsample_size < len(training):
         training = tuple(
             training[at] for at in sorted(rng.choice(len(training), size=subsample_size, replace=False))

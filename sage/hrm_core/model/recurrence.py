@@ -33,7 +33,7 @@ class Output:
 
     logits (B, L, V).  q_halt, q_continue (B,), before the sigmoid.  prediction, level (B, C), standardised
     corrections (observation.py).
-    action_mean, action_log_std (B, A), before the tanh.  value (B,).
+    action_mean, action_log_std (B, A), before the tanh.  value (B, W): of each world.
     keep (B, L, K), conflict (B,), before the sigmoid: whether candidate k of a cell is part of the solution,
     and whether the candidates exclude it.
     """

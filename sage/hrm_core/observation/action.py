@@ -72,6 +72,14 @@ class ActionPolicy:
         chosen = {index for first, stop in self.choices for index in range(first, stop)}
         object.__setattr__(self, "_rest", [i for i in range(self.mean.shape[-1]) if i not in chosen])
 
+    def only(self, actions: list[int]) -> ActionPolicy:
+        """The policy of some of the actions, with whole groups, in their order."""
+        place = {action: at for at, action in enumerate(actions)}
+        choices = [(place[first], place[stop - 1] + 1) for first, stop in self.choices if first in place]
+        return ActionPolicy(
+            mean=self.mean[..., actions], log_std=self.log_std[..., actions], choices=tuple(choices)
+        )
+
     def log_prob(self, action: Tensor) -> Tensor:
         """log density, for a choice the log probability, of action (..., A) -> (...)."""
         if not self.choices:
@@ -119,10 +127,10 @@ class ExplorationSchedule:
 def lambda_returns(
     reward: Tensor, value: Tensor, *, discount: float, trace: float, is_end: Tensor | None = None
 ) -> Tensor:
-    """TD(lambda) targets: reward, value (T + 1, B) -> (T, B), bootstrapped from value[T].
+    """TD(lambda) targets: reward, value (T + 1, ...) -> (T, ...), bootstrapped from value[T].
 
     G_t = r_{t+1} + discount ((1 - trace) V_{t+1} + trace G_{t+1}), G_T = V_T. NaN where r_{t+1} is NaN; the
-    tick before such a gap bootstraps from its value alone. is_end: (T + 1, B) bool, an episode ended with
+    tick before such a gap bootstraps from its value alone. is_end: (T + 1, ...) bool, an episode ended with
     this reward, so that nothing follows it: G_t = r_{t+1}.
     """
     result = torch.empty_like(reward[1:])

@@ -2,7 +2,7 @@
 
 Invariant: where a source is not present nothing of its reading, old or new, enters the model. An untrained
 model proposes exactly 0. Shapes: B rows, N sources, C channels of all sources, M channels of the widest,
-F = 2 M + 2 features of a source, S = N + 2 tokens, D hidden, A actions.
+F = 2 M + 2 features of a source, S = N + 2 tokens, D hidden, A actions, W worlds.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class ObservationModel(Recurrence):
 
     feature_index: Tensor
     head_index: Tensor
+    token_world: Tensor
     channel_source: Tensor
     residual_scale: Tensor
     num_scaled: Tensor
@@ -72,12 +73,12 @@ class ObservationModel(Recurrence):
         )  # (N, D, 2 M): prediction, level
         self.head_bias = nn.Parameter(torch.empty(num_sources, 1, 2 * widest))  # (N, 1, 2 M)
         self.cross_weight = nn.Parameter(torch.empty(front.num_channels))  # (C,)
-        self.readout_weight = nn.Parameter(
-            torch.empty(2 + 2 * front.num_actions, size)
-        )  # value, q_halt, mean, log std
-        self.readout_bias = nn.Parameter(torch.empty(2 + 2 * front.num_actions))
+        num_read = front.num_worlds + 1 + 2 * front.num_actions
+        self.readout_weight = nn.Parameter(torch.empty(num_read, size))  # values, q_halt, mean, log std
+        self.readout_bias = nn.Parameter(torch.empty(num_read))
         self.register_buffer("feature_index", _feature_index(front.source_dims), persistent=False)  # (N F,)
         self.register_buffer("head_index", _head_index(front.source_dims), persistent=False)  # (2 C,)
+        self.register_buffer("token_world", _token_world(front), persistent=False)  # (S,)
         channel_source = torch.repeat_interleave(
             torch.tensor(front.source_dims)
         )  # (C,): which source a channel is of
@@ -117,14 +118,28 @@ class ObservationModel(Recurrence):
         ):
             head.zero_()
         self.source_bias.zero_()
-        self.readout_bias[1] = Q_HALT_BIAS
-        self.readout_bias[2 + self.front.num_actions :] = torch.tensor(0.5).log()
+        self.readout_bias[self.front.num_worlds] = Q_HALT_BIAS
+        self.readout_bias[self.front.num_worlds + 1 + self.front.num_actions :] = torch.tensor(0.5).log()
 
     def forward(self, carry: Carry, observation: Observation) -> tuple[Carry, Output]:
         """One segment on carry (B, S, D). The carry comes back detached."""
         tokens = self._tokens(observation)
         carry = self.refine(carry, tokens) if self.config.is_recurrent else self._joined(carry, tokens)
         return carry.detach(), self._read(carry.z_H, observation.cross)
+
+    def tokens_start_again(self, is_reset: Tensor) -> Tensor:
+        """(..., S) bool, sources first: the tokens of the worlds that is_reset (..., W) names. What belongs
+        to no world starts again where every world does that has sources.
+        """
+        is_all = is_reset[..., self.front.worlds_of_sources].all(-1, keepdim=True)
+        return torch.cat((is_reset, is_all), dim=-1)[..., self.token_world]
+
+    def start_again(self, carry: Carry, is_reset: Tensor) -> Carry:
+        """The carry (B, S, D) with the initial one where worlds started again: is_reset (B, W)."""
+        rows = self.tokens_start_again(is_reset).unsqueeze(-1)
+        return Carry(
+            z_H=torch.where(rows, self.H_init, carry.z_H), z_L=torch.where(rows, self.L_init, carry.z_L)
+        )
 
     @torch.no_grad()
     def note_residuals(self, mean_square_C: Tensor) -> None:
@@ -166,17 +181,18 @@ class ObservationModel(Recurrence):
 
     def _read(self, z_H_BSD: Tensor, cross_BC: Tensor) -> Output:
         num_sources, num_actions = self.front.num_sources, self.front.num_actions
+        sizes = [self.front.num_worlds, 1, num_actions, num_actions]
         heads_NBM = torch.baddbmm(
             self.head_bias, z_H_BSD[:, :num_sources].transpose(0, 1), self.head_weight
         )  # (N, B, 2 M)
         heads_BC = heads_NBM.transpose(0, 1).flatten(1).index_select(1, self.head_index)  # (B, 2 C)
         prediction, level = heads_BC.chunk(2, dim=1)
-        readout = F.linear(z_H_BSD[:, num_sources], self.readout_weight, self.readout_bias)  # (B, 2 + 2 A)
-        value, q_halt, mean, log_std = torch.split(readout, [1, 1, num_actions, num_actions], dim=1)
+        readout = F.linear(z_H_BSD[:, num_sources], self.readout_weight, self.readout_bias)
+        value, q_halt, mean, log_std = torch.split(readout, sizes, dim=1)
         return Output(
             prediction=prediction * self.residual_scale,
             level=torch.addcmul(level, self.cross_weight, cross_BC),
-            value=value.squeeze(1),
+            value=value,
             q_halt=q_halt.squeeze(1),
             action_mean=mean if num_actions else None,
             action_log_std=log_std.clamp(LOG_STD_MIN, LOG_STD_MAX) if num_actions else None,
@@ -195,6 +211,14 @@ def _feature_index(source_dims: Sequence[int]) -> Tensor:
         index += [2 * num_channels + source, 2 * num_channels + num_sources + source]
         first += size
     return torch.tensor(index)
+
+
+def _token_world(front: ObservationFront) -> Tensor:
+    """(S,) the world of each token; num_worlds for those of none, and for the readout and the register."""
+    if front.num_worlds == 1:
+        return torch.zeros(front.num_tokens, dtype=torch.int64)
+    worlds = [world if world >= 0 else front.num_worlds for world in front.source_worlds]
+    return torch.tensor([*worlds, front.num_worlds, front.num_worlds])
 
 
 def _head_index(source_dims: Sequence[int]) -> Tensor:

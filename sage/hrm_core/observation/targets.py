@@ -2,7 +2,7 @@
 
 Invariant: only what was delivered is a target, and only of a source that the model saw (prediction) or did
 not (level).
-Shapes: B windows, T' ticks from burn_in on, C channels, N sources.
+Shapes: B windows, T' ticks from burn_in on, C channels, N sources, W worlds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sage.hrm_core.observation.model import ObservationModel
-from sage.hrm_core.observation.window import CUT_OFF, ObservationWindow, by_tick
+from sage.hrm_core.observation.window import CUT_OFF, ObservationWindow, by_tick, by_world
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Targets:
     is_scored: Tensor  # (T', B, C)
     level: Tensor  # (T', B, C): values - cross, 0 where not hidden
     is_level: Tensor  # (T', B, C)
-    is_rewarded: Tensor  # (T', B): a reward came that answers this tick's action
+    is_rewarded: Tensor  # (T', B, W): a reward came that answers this tick's action
 
 
 @torch.no_grad()
@@ -46,10 +46,10 @@ def find_targets(
     arrives = by_tick(window.present & window.fresh, burn_in + 1, last + 1) & by_tick(
         is_seen, burn_in, last
     )  # (T', B, N)
-    is_rewarded = by_tick(window.reward, burn_in + 1, last + 1).isfinite()
+    is_rewarded = by_tick(by_world(window.reward), burn_in + 1, last + 1).isfinite()
     if window.reset is not None:  # the first readings of a new episode do not follow from the last ones
-        reset = by_tick(window.reset, burn_in + 1, last + 1)
-        arrives = arrives & (reset == 0).unsqueeze(-1)
+        reset = by_tick(by_world(window.reset), burn_in + 1, last + 1)  # (T', B, W)
+        arrives = arrives & ~model.tokens_start_again(reset > 0)[..., : arrives.shape[-1]]
         is_rewarded = is_rewarded & (reset != CUT_OFF)
     is_level = by_tick(is_hidden & window.fresh, burn_in, last)[..., channel]
     is_scored = arrives[..., channel]

@@ -3,7 +3,8 @@
 Invariant: the carry is detached between segments, so once an unroll without a graph has found where each
 segment starts, all segments can be differentiated as rows of one batch: the gradient of going tick by tick,
 at a fraction of the calls.
-Shapes: B windows, T ticks (T + 1 with the last target), C channels, N sources, A actions, S tokens, D hidden.
+Shapes: B windows, T ticks (T + 1 with the last target), C channels, N sources, A actions, W worlds, S tokens,
+D hidden.
 """
 
 from __future__ import annotations
@@ -32,19 +33,20 @@ class ObservationWindow(TickFields[Tensor]):
     action: as done at a tick, in -1..1, NaN where there was none.  reward: with a tick's readings, for the
     action of the tick before; NaN where there is none.  reset: ENDED or CUT_OFF where the world started again
     since the tick before, else 0; None: nowhere in these windows. A window's first tick counts as a start.
+    Of a model with several worlds both have an axis of worlds behind that of ticks.
     """
 
     action: Tensor  # (B, T + 1, A)
-    reward: Tensor  # (B, T + 1)
+    reward: Tensor  # (B, T + 1) or (B, T + 1, W)
     z_H: Tensor  # (B, S, D)
     z_L: Tensor  # (B, S, D)
-    reset: Tensor | None = None  # (B, T + 1)
+    reset: Tensor | None = None  # as reward
 
     def starts_again(self, tick: int) -> Tensor | None:
-        """(B,) bool, the rows whose world started again with this tick; None without any."""
+        """(B, W) bool, the worlds that started again with this tick; None without any."""
         if self.reset is None or tick == 0:
             return None
-        return self.reset[:, tick] > 0
+        return by_world(self.reset)[:, tick] > 0
 
     @property
     def num_ticks(self) -> int:
@@ -69,6 +71,11 @@ def by_tick(x: Tensor, first: int, last: int) -> Tensor:
     return x[:, first:last].transpose(0, 1)
 
 
+def by_world(x: Tensor) -> Tensor:
+    """(B, T + 1) or (B, T + 1, W) -> (B, T + 1, W)."""
+    return x.unsqueeze(-1) if x.dim() == 2 else x
+
+
 def merge_carries(carries: Sequence[Carry]) -> Carry:
     """Carries of B rows one after the other: the order of `ObservationWindow.rows`."""
     return Carry(
@@ -83,7 +90,7 @@ def unroll(
     """The carry before each segment of the first `num_ticks` ticks, in order, and the one after the last.
 
     Each is computed when it is asked for, so that a loop with little time can unroll in pieces. Where a world
-    starts again the next tick's carry is the initial one.
+    starts again the next tick's carry is the initial one, of several worlds for its own sources.
     """
     carry = Carry(z_H=window.z_H, z_L=window.z_L)
     yield carry
@@ -93,7 +100,7 @@ def unroll(
             carry, _ = model(carry, observation)
             starts_again = window.starts_again(tick + 1) if segment == num_segments - 1 else None
             if starts_again is not None:
-                carry = model.reset_rows(carry, starts_again)
+                carry = model.start_again(carry, starts_again)
             yield carry
 
 

@@ -23,14 +23,15 @@ class Frame(TickFields[np.ndarray]):
     """One tick of the loop: the percept's fields (C,) and (N,), and what was done.
 
     action: (A,) float32, as done.  reward: NaN where there is none.  time_ns: since the run's start.
-    tick: consecutive; a missing number is a gap.  reset: as in ObservationWindow.
+    tick: consecutive; a missing number is a gap.  reset: as in ObservationWindow. Both (W,), or one number
+    for all worlds.
     """
 
     action: np.ndarray
-    reward: float
+    reward: np.ndarray | float
     time_ns: int
     tick: int
-    reset: float = 0.0
+    reset: np.ndarray | float = 0.0
 
 
 #: The content of a row, in this order.
@@ -43,6 +44,7 @@ class TransitionRing:
     capacity: rounded up to a multiple of carry_every.  carry_shape: (S, D).  device: of rows and carries; a
     row is transferred in one copy.  is_held_out: whether the frame of a time, in ns since the run's start,
     examines nights; no window that `sample` returns has such a frame, or follows one within its own length.
+    num_worlds: whose rewards and resets are apart.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class TransitionRing:
         *,
         device: torch.device | str = "cpu",
         is_held_out: Callable[[int], bool] | None = None,
+        num_worlds: int = 1,
     ) -> None:
         if carry_every < 1 or capacity < carry_every:
             raise InputError(
@@ -70,8 +73,9 @@ class TransitionRing:
             num_actions=num_actions,
             carry_shape=carry_shape,
             length=1,
+            num_worlds=num_worlds,
         )
-        sizes = (*field_sizes(num_channels, num_sources).values(), num_actions, 1, 1)
+        sizes = (*field_sizes(num_channels, num_sources).values(), num_actions, num_worlds, num_worlds)
         ends = np.cumsum(sizes)
         self._columns = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes)]
         self._rows = torch.zeros(
@@ -111,7 +115,7 @@ class TransitionRing:
         self._ticks[slot] = frame.tick
         self._times_ns[slot] = frame.time_ns
         self._runs[slot] = self._run
-        self._episode += frame.reset != 0
+        self._episode += bool(np.any(frame.reset))
         self._episodes[slot] = self._episode
         if self._is_held_out is not None:
             self._held_out_before[slot] = self._num_held_out
@@ -204,9 +208,11 @@ class TransitionRing:
         flags = {field: fields[field] > 0.5 for field in BOOL_FIELDS}
         carries = torch.from_numpy(slots[:, 0] // self.carry_every).to(device)
         ends = self._episodes[slots[:, -1]] != self._episodes[slots[:, 0]]
-        resets = fields.pop("reset")[..., 0]
+        if self._shape.num_worlds == 1:
+            fields |= {name: fields[name][..., 0] for name in ("reward", "reset")}
+        resets = fields.pop("reset")
         return Window(
-            **fields | flags | {"reward": fields["reward"][..., 0]},
+            **fields | flags,
             reset=resets if ends.any() else None,
             z_H=self._z_H[carries],
             z_L=self._z_L[carries],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from sage.hrm_core.observation.window import ObservationWindow
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowShape:
     """Sizes of a window: C channels over N sources, A actions, a carry of (S, D) twice, `length`
-    transitions.
+    transitions, rewards of W worlds.
     """
 
     num_channels: int
@@ -29,6 +29,7 @@ class WindowShape:
     num_actions: int
     carry_shape: tuple[int, int]
     length: int
+    num_worlds: int = field(default=1, repr=False)  # snapshots compare the text of a shape
 
     def __post_init__(self) -> None:
         sizes = (self.num_channels, self.num_sources, self.num_actions, *self.carry_shape)
@@ -66,7 +67,7 @@ class Window(ObservationWindow):
 
 
 #: What is stored of a window. No stored window has a reset in it.
-WINDOW_FIELDS = tuple(field.name for field in dataclasses.fields(Window) if field.name != "reset")
+WINDOW_FIELDS = tuple(each.name for each in dataclasses.fields(Window) if each.name != "reset")
 
 
 def concatenate(parts: Sequence[Window]) -> Window | None:
@@ -139,7 +140,12 @@ class WindowSlots:
 
     def geometry(self) -> dict[str, int | float | str]:
         """The sizes that are equal for slots of the same windows."""
-        return {"capacity": self.capacity, "shape": str(self.shape), "carry_dtype": str(self.carry_dtype)}
+        found: dict[str, int | float | str] = {
+            "capacity": self.capacity,
+            "shape": str(self.shape),
+            "carry_dtype": str(self.carry_dtype),
+        }
+        return found if self.shape.num_worlds == 1 else {**found, "num_worlds": self.shape.num_worlds}
 
     def arrays(self, num_used: int) -> dict[str, np.ndarray]:
         """The first `num_used` slots, as views."""
@@ -161,7 +167,7 @@ def _layout(shape: WindowShape, carry_dtype: torch.dtype) -> list[tuple[str, tup
     return [
         *fields,
         ("action", (ticks, shape.num_actions), torch.float32),
-        ("reward", (ticks,), torch.float32),
+        ("reward", (ticks,) if shape.num_worlds == 1 else (ticks, shape.num_worlds), torch.float32),
         ("z_H", shape.carry_shape, carry_dtype),
         ("z_L", shape.carry_shape, carry_dtype),
         ("start_tick", (), torch.int64),

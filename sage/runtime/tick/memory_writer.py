@@ -33,8 +33,9 @@ from sage.runtime.config import MemoryConfig, RuntimeConfig
 from sage.runtime.report import MemoryFacts
 from sage.runtime.tick.facts import mean_of
 from sage.runtime.tick.fusion import Fused
-from sage.runtime.tick.reward_memory import Bound, RewardMemory
-from sage.sensors.environment import CUT_OFF, ENDED, REWARD_QUANTITY
+from sage.runtime.tick.reward_memory import Bound, RewardMemory, merged
+from sage.runtime.tick.worlds import rewards_by_world
+from sage.sensors.environment import CUT_OFF, ENDED
 
 KEY_DIM, VALUE_DIM = 32, 16
 LEAD_TICKS = 8  # recall returns the situation this many ticks after the similar one
@@ -98,12 +99,14 @@ class MemoryWriter:
         self._layout = layout
         self._is_enabled = config.memory.enabled
         self._length = config.practice.window_ticks
+        rewards = tuple(rewards_by_world(layout.specs).values())
         shape = WindowShape(
             num_channels=layout.num_channels,
             num_sources=layout.num_sources,
             num_actions=num_actions,
             carry_shape=carry_shape,
             length=self._length,
+            num_worlds=len(rewards),
         )
         self.memory = HMemory.build(
             shape,
@@ -122,6 +125,7 @@ class MemoryWriter:
             CARRY_EVERY,
             device=device,
             is_held_out=self.memory.examination.schedule.is_examined if config.sleep.enabled else None,
+            num_worlds=len(rewards),
         )
         self.contexts = OnlineContexts(config.memory.num_contexts, KEY_DIM)
         self._context = 0  # of this tick
@@ -140,12 +144,15 @@ class MemoryWriter:
         self._last_salient_tick = -LEAD_TICKS
         self._pending: deque[_Pending] = deque()
         self._key, self._value, num_physical = projections(layout)
-        #: None in a run without a source that observes a reward.
-        self.reward_memory = (
-            RewardMemory(KEY_DIM, discount=config.acting.discount, reward_scale=config.acting.reward_scale)
-            if config.memory.enabled and any(spec.observes[0] == REWARD_QUANTITY for spec in layout.specs)
-            else None
-        )
+        #: Of each world with a source that observes a reward, by its number.
+        self.reward_memories = {
+            number: RewardMemory(
+                KEY_DIM, discount=config.acting.discount, reward_scale=config.acting.reward_scale
+            )
+            for number, sources in enumerate(rewards)
+            if config.memory.enabled and sources
+        }
+        self._num_worlds = len(rewards)
         self._key_scale = 1.0 / max(np.sqrt(num_physical), 1.0)
 
     @property
@@ -161,8 +168,8 @@ class MemoryWriter:
             "contexts": self.contexts,
             "entities": self.entities,
         }
-        if self.reward_memory is not None:
-            found["sidecar"] = self.reward_memory
+        for number, memory in self.reward_memories.items():
+            found["sidecar" if self._num_worlds == 1 else f"sidecar{number}"] = memory
         return found
 
     def learn_salience(self) -> LearnedWeights | None:
@@ -182,9 +189,9 @@ class MemoryWriter:
         fused: Fused,
         carry: Carry,
         action: np.ndarray,
-        reward: float,
-        reset: float,
-        value: float,
+        reward: np.ndarray,
+        reset: np.ndarray,
+        value: np.ndarray,
         surprise: np.ndarray,
         conflict: np.ndarray,
         verdict: np.ndarray,
@@ -192,8 +199,8 @@ class MemoryWriter:
     ) -> MemoryFacts:
         """Store one tick: always in L-memory, in H-memory when it is salient or at a regular interval.
 
-        reward: of this tick, NaN without one.  value: of the model's value head.  reset: ENDED or CUT_OFF
-        where a world has started again.  verdict: (N,) as in TrustForm.
+        reward: (W,) of this tick, NaN without one.  value: (W,) of the model's value head.  reset: (W,) ENDED
+        or CUT_OFF where a world has started again.  verdict: (N,) as in TrustForm.
         """
         percept = fused.percept
         key = self._key.dot(percept.values)
@@ -285,11 +292,19 @@ class MemoryWriter:
         for number in range(num_shown - shown_before):
             self.entities.judge([name], np.array([float(number >= num_wrong)]), self._context)
 
-    def _bind(self, key: np.ndarray, reward: float, value: float, reset: float) -> Bound:
-        if self.reward_memory is None:
-            return Bound()
-        return self.reward_memory.bind(
-            key * self._key_scale, reward, value, is_end=reset == ENDED, is_cut=reset == CUT_OFF
+    def _bind(self, key: np.ndarray, reward: np.ndarray, value: np.ndarray, reset: np.ndarray) -> Bound:
+        key = key * self._key_scale
+        return merged(
+            [
+                memory.bind(
+                    key,
+                    float(reward[world]),
+                    float(value[world]),
+                    is_end=bool(reset[world] == ENDED),
+                    is_cut=bool(reset[world] == CUT_OFF),
+                )
+                for world, memory in self.reward_memories.items()
+            ]
         )
 
     def _complete(self, tick: int, time_ns: int, now: np.ndarray) -> bool:

@@ -7,7 +7,6 @@ loop). Invariant: one host sync a tick, at the readout.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from sage.memory.windows.window import Window
 from sage.runtime.activity import NO_ACTIVITY, ActivityFacts
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import ModelSection, TickConfig
+from sage.runtime.tick.worlds import ONE_WORLD, WorldParts
 
 HALT_PROBABILITY = 0.5
 #: Of the slowest ticks: a shorter time between two ticks is no gap.
@@ -40,7 +40,7 @@ class Percept(TickFields[np.ndarray]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readout:
     """The model's output of one tick, on the host. prediction, level: (C,); states: (N, D) of row 0;
-    action_mean, action_log_std: (A,).
+    action_mean, action_log_std: (A,); value: (W,) of each world.
     """
 
     prediction: np.ndarray
@@ -48,7 +48,7 @@ class Readout:
     states: np.ndarray
     action_mean: np.ndarray
     action_log_std: np.ndarray
-    value: float
+    value: np.ndarray
     num_segments: int
     is_finite: bool
     model_ns: int
@@ -61,11 +61,15 @@ def build_model(
     section: ModelSection,
     seed: int,
     choices: tuple[tuple[int, int], ...] = (),
+    worlds: WorldParts = ONE_WORLD,
 ) -> ObservationModel:
     """A new model for these sources, initialised from `seed`."""
     config = ModelConfig(
         front=ObservationFront(
-            source_dims=tuple(int(size) for size in layout.dims), num_actions=num_actions, choices=choices
+            source_dims=tuple(int(size) for size in layout.dims),
+            num_actions=num_actions,
+            choices=choices,
+            **worlds._asdict(),
         ),
         hidden_size=section.hidden_size,
         num_heads=section.num_heads,
@@ -119,9 +123,10 @@ class Reasoner:
         self.carry = self._initial
         self.num_resets += 1
 
-    def start_again(self) -> None:
-        """Return to the initial carry because the world has started again: not a fault, and not counted."""
-        self.carry = self._initial
+    def start_again(self, is_reset: np.ndarray) -> None:
+        """Return to the initial carry where worlds (W,) have started again: not a fault, and not counted."""
+        worlds = torch.from_numpy(is_reset[None]).to(self.device)
+        self.carry = self.model.start_again(self.carry, worlds)
 
     @torch.inference_mode()
     def think(self, percept: Percept, audited: int, max_segments: int, now_ns: int) -> Readout:
@@ -159,7 +164,7 @@ class Reasoner:
         carry = self._initial
         for tick in range(window.num_ticks + 1):
             starts_again = window.starts_again(tick)
-            carry = carry if starts_again is None else self.model.reset_rows(carry, starts_again)
+            carry = carry if starts_again is None else self.model.start_again(carry, starts_again)
             observation = window.rows(tick, tick + 1, window.present)
             for _ in range(num_segments):
                 carry, _ = self.model(carry, observation)
@@ -188,13 +193,13 @@ class Reasoner:
         assert output.level is not None
         assert output.value is not None
         states = carry.z_H[0, :num_sources]  # (N, D)
-        parts = [output.prediction[0], output.level[1], states.reshape(-1), output.value[:1]]
+        parts = [output.prediction[0], output.level[1], states.reshape(-1), output.value[0]]
         if output.action_mean is not None and output.action_log_std is not None:
             parts += [output.action_mean[0], output.action_log_std[0]]
         parts += _sizes(before, carry)
         flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
-        num_actions = self.model.front.num_actions
-        sizes = np.cumsum([channels, channels, states.numel(), 1, num_actions, num_actions])
+        num_actions, num_worlds = self.model.front.num_actions, self.model.front.num_worlds
+        sizes = np.cumsum([channels, channels, states.numel(), num_worlds, num_actions, num_actions])
         prediction, level, state, value, mean, log_std, changes = np.split(flat, sizes)
         is_finite = bool(np.isfinite(flat).all())
         return Readout(
@@ -203,7 +208,7 @@ class Reasoner:
             states=state.reshape(num_sources, -1),
             action_mean=mean if is_finite else np.zeros_like(mean),
             action_log_std=log_std if is_finite else np.zeros_like(log_std),
-            value=float(value[0]) if is_finite else math.nan,
+            value=value.astype(np.float64) if is_finite else np.full(num_worlds, np.nan),
             num_segments=num_segments,
             is_finite=is_finite,
             model_ns=time.perf_counter_ns() - started_ns,

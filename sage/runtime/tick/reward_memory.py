@@ -1,4 +1,4 @@
-"""The sidecar in the loop: contexts bound to the reward that follows, beside the model's value head.
+"""The sidecar in the loop: contexts bound to the reward that follows in a world, beside the value head.
 
 Invariant: it exists only in a run with a source that observes a reward; a tick without such a reading counts
 as reward 0 once one came, because rewards may be late.
@@ -7,7 +7,7 @@ as reward 0 once one came, because rewards may be late.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from sage.memory.sidecar.returns import Credited
 from sage.memory.sidecar.value_sidecar import Step, ValueSidecar
 from sage.runtime.report import NAN
+from sage.runtime.tick.facts import mean_of
 
 #: Share of the past that the comparison of the two predictors keeps from one return to the next.
 RETAINED = 0.999
@@ -36,8 +37,27 @@ class Bound:
     share: float = NAN
 
 
+def merged(bounds: Sequence[Bound]) -> Bound:
+    """The tick of several worlds: their largest error of a reward, and means of what the others have."""
+    if len(bounds) < 2:
+        return bounds[0] if bounds else Bound()
+    errors = [bound.reward_error for bound in bounds if math.isfinite(bound.reward_error)]
+
+    def mean(name: str) -> float:
+        values = [getattr(bound, name) for bound in bounds]
+        return mean_of(np.array([value for value in values if math.isfinite(value)]))
+
+    return Bound(
+        num_bound=sum(bound.num_bound for bound in bounds),
+        reward_error=max(errors, key=abs, default=NAN),
+        sidecar_error=mean("sidecar_error"),
+        value_error=mean("value_error"),
+        share=mean("share"),
+    )
+
+
 class RewardMemory:
-    """Owns the sidecar of a run and compares its predictions with the value head's, on the same returns."""
+    """Owns the sidecar of a world and compares its predictions with the value head's, on the same returns."""
 
     def __init__(self, key_dim: int, *, discount: float = 0.95, reward_scale: float = 1.0) -> None:
         self.sidecar = ValueSidecar(key_dim, discount=discount)

@@ -1,40 +1,68 @@
-"""Worlds that the loop acts in: their reward, and whether one of them has started again.
+"""Worlds that the loop acts in: their rewards, and which of them have started again.
 
 A world is recognised by its sensors: one that observes the quantity "reset" is named NAME.reset, and NAME.*
-are the sources of that world. Invariant: only what arrived this tick counts.
+are its sources. An action is of a world where its effector is called so. The rewards of sensors outside of
+worlds are those of the single world; beside several they are of one more, which never starts again.
+Invariant: only what arrived this tick counts.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from sage.runtime.channels.layout import Layout
 from sage.runtime.report import ActingFacts
-from sage.sensors.contract import SensorSpec
+from sage.sensors.contract import EffectorSpec, SensorSpec
 from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUANTITY, SUCCESS_QUANTITY
 
 
+class WorldParts(NamedTuple):
+    """As the fields of an ObservationFront."""
+
+    num_worlds: int
+    source_worlds: tuple[int, ...]
+    action_worlds: tuple[int, ...]
+
+
+ONE_WORLD = WorldParts(1, (), ())
+
+
 class Worlds:
-    """reward, reset: of the tick last met: the sum of the rewards, NaN without one; ENDED or CUT_OFF where a
-    world has started again, else 0.
+    """reward, reset: (W,) of the tick last met: the sum of a world's rewards, NaN without one; ENDED or
+    CUT_OFF where it has started again, else 0.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        observes = [spec.observes[0] for spec in layout.specs]
-        self._rewards = [source for source, quantity in enumerate(observes) if quantity == REWARD_QUANTITY]
-        resets = [source for source, quantity in enumerate(observes) if quantity == RESET_QUANTITY]
-        own = world_sources(layout.specs)
-        self._worlds = [_World(layout, source, own) for source in resets]
-        self.reward = math.nan
-        self.reset = 0.0
+        resets = [source for source, spec in enumerate(layout.specs) if spec.observes[0] == RESET_QUANTITY]
+        self._sources = world_sources(layout.specs)
+        self._worlds = [_World(layout, source, self._sources) for source in resets]
+        self._numbers = {name: number for number, name in enumerate(self._sources)}
+        self._rewards = tuple(rewards_by_world(layout.specs).values())
+        self.reward = np.full(len(self._rewards), np.nan)
+        self.reset = np.zeros(len(self._rewards))
 
     @property
     def has_reward(self) -> bool:
-        return bool(self._rewards)
+        return any(self._rewards)
+
+    def parts(self, effectors: Sequence[EffectorSpec]) -> WorldParts:
+        """effectors: of the action vector, in its order. An action of a world without a reward is of none."""
+        if len(self._rewards) == 1:
+            return ONE_WORLD
+        sources = np.full(self._layout.num_sources, -1)
+        for name, own in self._sources.items():
+            sources[list(own)] = self._numbers[name]
+        actions: list[int] = []
+        for spec in effectors:
+            inside = [name for name in self._sources if spec.name.startswith(f"{name}.")]
+            number = self._numbers[max(inside, key=len)] if inside else -1
+            actions += [number if number >= 0 and self._rewards[number] else -1] * spec.size
+        return WorldParts(len(self._rewards), tuple(sources.tolist()), tuple(actions))
 
     def meet(self, met: np.ndarray, values: np.ndarray, deltas: np.ndarray) -> None:
         """Note one tick. met: (N,) bool, sources with a reading.  values: (C,) last readings, raw.
@@ -42,21 +70,31 @@ class Worlds:
         follow from its last ones.
         """
         offsets = self._layout.offsets
-        delivered = [source for source in self._rewards if met[source]]
-        self.reward = (
-            float(sum(values[offsets[source] : offsets[source + 1]].sum() for source in delivered))
-            if delivered
-            else math.nan
-        )
-        self.reset = 0.0
+        for number, sources in enumerate(self._rewards):
+            delivered = [source for source in sources if met[source]]
+            rewards = [values[offsets[source] : offsets[source + 1]].sum() for source in delivered]
+            self.reward[number] = sum(rewards) if rewards else np.nan
+        self.reset[:] = 0.0
         for world in self._worlds:
             reset = world.meet(met, values)
             if reset:
                 deltas[world.channels] = 0.0
-                self.reset = max(self.reset, reset)
+                number = self._numbers[world.name]
+                self.reset[number] = max(self.reset[number], reset)
 
     def facts(self) -> tuple[ActingFacts, ...]:
         return tuple(world.facts() for world in self._worlds)
+
+
+def rewards_by_world(specs: Sequence[SensorSpec]) -> dict[str, tuple[int, ...]]:
+    """The sources of rewards of each world, by its name, "" for those outside of several; at least one."""
+    rewards = [source for source, spec in enumerate(specs) if spec.observes[0] == REWARD_QUANTITY]
+    worlds = world_sources(specs)
+    if len(worlds) < 2:
+        return {next(iter(worlds), ""): tuple(rewards)}
+    found = {name: tuple(source for source in own if source in rewards) for name, own in worlds.items()}
+    outside = tuple(source for source in rewards if not any(source in own for own in worlds.values()))
+    return {**found, **({"": (*found.get("", ()), *outside)} if outside else {})}
 
 
 def world_sources(specs: Sequence[SensorSpec]) -> dict[str, tuple[int, ...]]:

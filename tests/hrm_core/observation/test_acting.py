@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.observation.action import ActionPolicy, TanhGaussian, lambda_returns
 from sage.hrm_core.observation.loss import window_errors, window_loss
 from sage.hrm_core.observation.model import ObservationModel
+from sage.hrm_core.observation.settings import LossSettings
 from sage.hrm_core.observation.window import CUT_OFF, ENDED, ObservationWindow, unroll
 from sage.sensors import environment
 
@@ -141,3 +144,107 @@ def test_choices_are_part_of_a_config_only_where_there_are_any() -> None:
     assert ModelConfig.from_plain(plain).front == choosing().config.front
     without = ModelConfig.preset("loop", front=ObservationFront(source_dims=(1,), num_actions=2))
     assert "choices" not in without.to_plain()["front"]
+
+
+def in_two_worlds(*, is_recurrent: bool = False) -> ObservationModel:
+    """Sources 0 and 1 are each of one world, as actions 0 and 2; source 2 and action 1 are of none."""
+    front = ObservationFront(
+        source_dims=(3, 1, 2),
+        num_actions=3,
+        num_worlds=2,
+        source_worlds=(0, 1, -1),
+        action_worlds=(0, -1, 1),
+    )
+    config = ModelConfig.preset(
+        "loop", front=front, hidden_size=16, num_heads=2, mlp_multiple=16, is_recurrent=is_recurrent
+    )
+    return ObservationModel(config, generator=torch.Generator().manual_seed(0))
+
+
+def two_rewards(window: ObservationWindow, *, other: float, end: int | None) -> ObservationWindow:
+    """World 0 has rewards of its own; world 1 has `other` at each tick, and ends at the tick `end`."""
+    generator = torch.Generator().manual_seed(1)
+    reward = torch.full((8, 9, 2), other)
+    reward[..., 0] = torch.rand(8, 9, generator=generator)
+    reset = torch.zeros(8, 9, 2)
+    if end is not None:
+        reset[:, end, 1] = ENDED
+    action = torch.rand(8, 9, 3, generator=generator) - 0.5
+    return dataclasses.replace(window, reward=reward, reset=reset, action=action)
+
+
+def readout_gradients(model: ObservationModel, window: ObservationWindow) -> torch.Tensor:
+    """Rows: values of worlds 0 and 1, halting, means of the actions, their deviations."""
+    model.zero_grad()
+    settings = LossSettings(prediction=0.0, level=0.0, halt=0.0)
+    loss, _ = window_loss(
+        model,
+        window,
+        burn_in=0,
+        num_segments=1,
+        mask_probability=0.0,
+        generator=torch.Generator().manual_seed(0),
+        settings=settings,
+    )
+    loss.backward()
+    return torch.cat((model.readout_weight.grad, model.readout_bias.grad[:, None]), dim=1)
+
+
+def test_what_happens_in_a_world_changes_nothing_that_another_learns(phase_window: Draw) -> None:
+    """Of a model without nets, whose outputs are those of one tick's readings."""
+    model = in_two_worlds()
+    plain = phase_window(model)
+    alone = readout_gradients(model, two_rewards(plain, other=0.0, end=None))
+    for other, end in ((5.0, None), (0.0, 4), (5.0, 4), (float("nan"), None)):
+        beside = readout_gradients(model, two_rewards(plain, other=other, end=end))
+        count = 1.0 if other == other else 2.0  # the mean is over half as many values
+        torch.testing.assert_close(beside[0], alone[0] * count)
+        torch.testing.assert_close(beside[3], alone[3])  # the action of world 0
+        torch.testing.assert_close(beside[6], alone[6])
+    changed = readout_gradients(model, two_rewards(plain, other=5.0, end=4))
+    assert not torch.allclose(changed[1], alone[1])
+    assert not torch.allclose(changed[4], alone[4])  # the action of none is credited with both
+
+
+def test_the_carry_of_a_world_starts_again_alone(phase_window: Draw) -> None:
+    model = in_two_worlds(is_recurrent=True)
+    carry, _ = model(
+        model.initial_carry(2), phase_window(model, num_rows=2).rows(0, 1, torch.ones(2, 9, 3) > 0)
+    )
+    initial = model.initial_carry(2)
+    after = model.start_again(carry, torch.tensor([[False, True], [True, True]]))
+    for then, start, now in zip((carry.z_H, carry.z_L), (initial.z_H, initial.z_L), (after.z_H, after.z_L)):
+        torch.testing.assert_close(now[0, [0, 2, 3, 4]], then[0, [0, 2, 3, 4]])
+        torch.testing.assert_close(now[0, 1], start[0, 1])
+        torch.testing.assert_close(now[1], start[1])  # both worlds: what they share too
+
+
+def test_readings_of_other_worlds_are_predicted_across_an_end(phase_window: Draw) -> None:
+    model = in_two_worlds()
+    window = two_rewards(phase_window(model), other=0.0, end=None)
+    whole = window_errors(model, window, burn_in=0, num_segments=1).num_scored
+    window = two_rewards(window, other=0.0, end=4)
+    parted = window_errors(model, window, burn_in=0, num_segments=1).num_scored
+    assert (whole - parted).tolist() == [1] * 8  # the one channel of source 1
+
+
+def test_worlds_are_part_of_a_config_only_where_there_are_several() -> None:
+    config = in_two_worlds().config
+    assert ModelConfig.from_plain(json.loads(json.dumps(config.to_plain()))) == config
+    assert "num_worlds" not in choosing().config.to_plain()["front"]
+
+
+@pytest.mark.parametrize(
+    "worlds",
+    [
+        {"num_worlds": 0},
+        {"source_worlds": (0,)},
+        {"num_worlds": 2, "action_worlds": (0,)},
+        {"num_worlds": 2, "source_worlds": (2,), "action_worlds": (0,)},
+        {"num_worlds": 2, "source_worlds": (-1,), "action_worlds": (0,)},
+        {"num_worlds": 2, "source_worlds": (0,)},
+    ],
+)
+def test_worlds_that_do_not_fit_are_refused(worlds: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="worlds is"):
+        ObservationFront(source_dims=(1,), num_actions=1, **worlds)

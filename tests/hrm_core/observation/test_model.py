@@ -54,7 +54,8 @@ def test_shapes_are_the_contract(build_model: Build) -> None:
     carry, output = model(model.initial_carry(4), observe())
     assert carry.z_H.shape == carry.z_L.shape == (4, 5, 32)
     assert output.prediction.shape == output.level.shape == (4, 6)
-    assert output.value.shape == output.q_halt.shape == (4,)
+    assert output.value.shape == (4, 1)
+    assert output.q_halt.shape == (4,)
     assert output.action_mean.shape == output.action_log_std.shape == (4, 2)
     assert output.logits is None
     assert output.q_continue is None
@@ -64,7 +65,7 @@ def test_a_model_without_actions_has_no_action_heads() -> None:
     model = ObservationModel(ModelConfig.preset("loop", front=ObservationFront(source_dims=(3, 1, 2))))
     _, output = model(model.initial_carry(4), observe())
     assert output.action_mean is None
-    assert output.value.shape == (4,)
+    assert output.value.shape == (4, 1)
 
 
 def test_tokens_are_their_equation_source_by_source(build_model: Build) -> None:

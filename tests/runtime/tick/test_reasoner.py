@@ -128,7 +128,7 @@ def test_the_activity_is_the_change_of_each_state_in_the_last_segment(reasoner: 
         (first.l_change, before.z_L, reasoner.carry.z_L),
     ):
         assert change == pytest.approx(float((new - old).norm() / old.norm()), rel=1e-4)
-    reasoner.start_again()
+    reasoner.start_again(np.array([True]))
     second = reasoner.think(percept(layout), 0, 2, 1).activity
     assert second != first  # of the second segment, which goes on from the first one's states
 

@@ -95,18 +95,18 @@ def test_a_run_with_a_reward_reports_the_sidecar_and_keeps_it(start, rewarded, t
     save_snapshot(tmp_path / "home", run.loop)
     again = start(rewarded)
     assert "continued" in load_snapshot(tmp_path / "home", again.loop)
-    assert again.loop.memory_writer.reward_memory.sidecar.num_writes == facts.num_bound
+    assert again.loop.memory_writer.reward_memories[0].sidecar.num_writes == facts.num_bound
 
 
 def test_a_snapshot_from_before_the_sidecar_loads(start, rewarded) -> None:
-    memory = start(rewarded).loop.memory_writer.reward_memory
+    memory = start(rewarded).loop.memory_writer.reward_memories[0]
     memory.load_state({})
     assert memory.sidecar.num_writes == 0
 
 
 def test_a_run_without_a_reward_has_no_sidecar_and_the_digest_of_before(start, settings) -> None:
     run = start(settings())
-    assert run.loop.memory_writer.reward_memory is None
+    assert run.loop.memory_writer.reward_memories == {}
     report = run.loop.tick()
     defaults = MemoryFacts()
     for name in ADDED_MEMORY:

@@ -94,8 +94,8 @@ def test_every_reward_and_reset_counts_whatever_else_there_is(start, settings, t
                 clock.advance(10_000_000)
                 run.loop.senses.sense(clock.now_ns())
             run.loop.tick()
-            total += np.nan_to_num(run.loop.worlds.reward)
-            num_resets += bool(run.loop.worlds.reset)
+            total += np.nansum(run.loop.worlds.reward)
+            num_resets += bool(run.loop.worlds.reset.any())
         num_read = run.loop.senses.drivers[20].statistics().num_readings
     assert num_read > 150
     assert total == table[:num_read, 1].sum()

@@ -15,7 +15,7 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.arc.generators import FAMILIES, MakePair, check_side
-from sage.hrm_core.tasks.arc.grid import COLOUR, NUM_COLOURS, board, room
+from sage.hrm_core.tasks.arc.grid import COLOUR, NUM_COLOURS, answer_grid, board, room
 from sage.hrm_core.tasks.arc.text import decode_grid, encode_grid, render_grid
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys
@@ -85,17 +85,18 @@ class ArcGeneratedTask(Generated):
             puzzle_ids=ids[is_mine].astype(np.int32),
         )
         if not is_held_out:
-            self._recent.extend(_pair_keys(found.inputs, found.answers()))
+            self._recent.extend(_pair_keys(found.inputs, found.answers(), side))
         return found
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N,) bool: True where input and answer are a pair that this task has drawn, of training one of the
-        last NUM_RECENT: an input alone does not determine its rule.
+        last NUM_RECENT: an input alone does not determine its rule. Of an answer the grid counts, not the
+        cells around it.
         """
-        known = set(self._recent.copy())
+        side, known = self.config.side, set(self._recent.copy())
         if self._kept is not None:
-            known.update(_pair_keys(self._kept.inputs, self._kept.answers()))
-        return np.array([each in known for each in _pair_keys(inputs, answers)], bool)
+            known.update(_pair_keys(self._kept.inputs, self._kept.answers(), side))
+        return np.array([each in known for each in _pair_keys(inputs, answers, side)], bool)
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         return Baseline(name="copy the input", answers=np.array(inputs, np.int32))
@@ -111,8 +112,12 @@ class ArcGeneratedTask(Generated):
         return render_grid(cells, self.config.side)
 
 
-def _pair_keys(inputs: np.ndarray, answers: np.ndarray) -> list[int]:
-    found: list[int] = row_keys(np.hstack([inputs, answers])).tolist()
+def _pair_keys(inputs: np.ndarray, answers: np.ndarray, side: int) -> list[int]:
+    """Of boards (N, L) and the grids of their answers (N, L)."""
+    grids = np.zeros_like(inputs)
+    for row, (left, right) in enumerate(zip(inputs, answers)):
+        grids[row] = board(answer_grid(left, right, side=side), side=side)
+    found: list[int] = row_keys(np.hstack([inputs, grids])).tolist()
     return found
 
 

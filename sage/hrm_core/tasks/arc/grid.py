@@ -77,13 +77,26 @@ def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None, *, side: i
     coloured = board_cells >= COLOUR
     if not coloured.any():
         return np.zeros((0, 0), np.int32)
-    row, col = corner or (int(coloured.any(axis=1).argmax()), int(coloured.any(axis=0).argmax()))
+    row, col = corner or _corner_of(coloured)
     part = coloured[row:, col:]
     widths = np.minimum.accumulate(np.where(part.all(axis=1), part.shape[1], part.argmin(axis=1)))
     height = int((widths * np.arange(1, len(widths) + 1)).argmax()) + 1
     width = int(widths[height - 1])
     found = board_cells[row : row + height, col : col + width] - COLOUR
     return found.astype(np.int32) if width else np.zeros((0, 0), np.int32)
+
+
+def answer_grid(inputs: np.ndarray, answers: np.ndarray, *, side: int = BOARD) -> np.ndarray:
+    """The grid of an answer (L,), whose corner is that of the grid of inputs (L,): what an answer has in
+    other cells, where a model is taught nothing, does not count.
+    """
+    coloured = np.asarray(inputs).reshape(side, side) >= COLOUR
+    return grid_of(answers, _corner_of(coloured), side=side)
+
+
+def _corner_of(coloured: np.ndarray) -> tuple[int, int]:
+    """(row, column) of the top left of all coloured cells; (0, 0) without any."""
+    return int(coloured.any(axis=1).argmax()), int(coloured.any(axis=0).argmax())
 
 
 def room(*grids: np.ndarray, side: int = BOARD) -> tuple[int, int]:

@@ -7,6 +7,7 @@ removed from the training side.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -145,30 +146,60 @@ def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
                 " add them, or Kaggle's solutions file"
             )
         sides = [
-            [(np.array(row["input"], np.int32), np.array(row["output"], np.int32)) for row in whole[key]]
+            tuple(
+                Pair(
+                    **{name: _grid_at(row[name], f"{key} pair {at}, {name}") for name in ("input", "output")}
+                )
+                for at, row in enumerate(whole[key], start=1)
+            )
             for key in ("train", "test")
         ]
     except DataError:
         raise
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except _WrongGrid as error:
+        raise DataError(f"{place}: {error}") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f'{place}: not an ARC puzzle: {error!r}: give {{"train": [{{"input", "output"}}], "test": [..]}}'
         ) from error
     for key, side in zip(("train", "test"), sides):
         if not side:
             raise DataError(f"{place}: {key} has no pairs: give one or more")
-    for grid in (grid for side in sides for pair in side for grid in pair):
-        if (
-            grid.ndim != 2
-            or not grid.size
-            or max(grid.shape) > BOARD
-            or grid.min() < 0
-            or grid.max() >= NUM_COLOURS
-        ):
-            raise DataError(
-                f"{place}: a grid of shape {grid.shape}: give rows of colours 0..9, at most {BOARD} x {BOARD}"
-            )
-    return ArcPuzzle(name=name, demonstrations=_pairs(sides[0]), tests=_pairs(sides[1]))
+    return ArcPuzzle(name=name, demonstrations=sides[0], tests=sides[1])
+
+
+class _WrongGrid(ValueError):
+    """The message has the place in the puzzle."""
+
+
+def _grid_at(rows: Any, place: str) -> np.ndarray:
+    try:
+        return parse_grid(rows)
+    except ValueError as error:
+        raise _WrongGrid(f"{place}: {error}") from None
+
+
+def parse_grid(rows: Any) -> np.ndarray:
+    """(rows, cols) int32 of a grid in ARC JSON. ValueError, in one line, for anything but 1 to 30 rows of
+    equally many colours, 1 to 30, each a whole number 0..9.
+    """
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
+        raise ValueError(f"the grid is {_short(rows)}: give a list of rows of colours")
+    for at, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise ValueError(f"row {at} has {len(row)} colours, row 1 has {len(rows[0])}: give equally many")
+        for colour in row:
+            if type(colour) is not int or not 0 <= colour < NUM_COLOURS:  # a bool is an int to isinstance
+                raise ValueError(f"row {at} has {_short(colour)}: give colours 0..9, whole numbers")
+    if not rows[0] or max(len(rows), len(rows[0])) > BOARD:
+        raise ValueError(
+            f"the grid has shape {(len(rows), len(rows[0]))}: give 1 to {BOARD} rows and columns"
+        )
+    return np.array(rows, np.int32)
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:40]
 
 
 def without_leaks(
@@ -176,9 +207,14 @@ def without_leaks(
 ) -> tuple[ArcPuzzle, ...]:
     """`training` without puzzles whose content equals an evaluation puzzle (ARC-1 has one, 40853293).
 
-    InputError where both have the same name: ARC-2's training set has 376 of ARC-1's evaluation puzzles.
+    InputError where both have the same name: ARC-2's training set has 376 of ARC-1's evaluation puzzles; and
+    where two evaluation puzzles have one, as answers are voted and scored by name.
     """
     names, contents = {puzzle.name for puzzle in evaluation}, {_content(puzzle) for puzzle in evaluation}
+    if len(names) < len(evaluation):
+        counts = Counter(puzzle.name for puzzle in evaluation)
+        twice = counts.most_common(1)[0][0]
+        raise InputError(f"two evaluation puzzles are named {twice!r}: rename or remove one of the files")
     shared = [puzzle.name for puzzle in training if puzzle.name in names]
     if shared:
         raise InputError(
@@ -186,6 +222,15 @@ def without_leaks(
             " the score would be invalid: train on ARC-1 to report ARC-1, on ARC-2 to report ARC-2"
         )
     return tuple(puzzle for puzzle in training if _content(puzzle) not in contents)
+
+
+def check_names(puzzles: tuple[ArcPuzzle, ...]) -> None:
+    """InputError where two puzzles of different content have one name."""
+    contents: dict[str, tuple[bytes, ...]] = {}
+    for puzzle in puzzles:
+        content = _content(puzzle)
+        if contents.setdefault(puzzle.name, content) != content:
+            raise InputError(f"two different training puzzles are named {puzzle.name!r}: rename one of them")
 
 
 def _content(puzzle: ArcPuzzle) -> tuple[bytes, ...]:

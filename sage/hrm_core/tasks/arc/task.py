@@ -20,6 +20,7 @@ from sage.hrm_core.tasks.arc.grid import (
     COLOUR,
     NUM_COLOURS,
     Augmentation,
+    answer_grid,
     board,
     grid_of,
     orbit_form,
@@ -172,8 +173,10 @@ class ArcTask:
         )
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """(N,) bool: True where input and answer are a known pair in any form."""
-        pairs = [(grid_of(left), grid_of(right)) for left, right in zip(inputs, answers)]
+        """(N,) bool: True where input and answer are a known pair in any form. Of an answer the grid counts,
+        not the cells around it.
+        """
+        pairs = [(grid_of(left), answer_grid(left, right)) for left, right in zip(inputs, answers)]
         return np.array([orbit_form(*pair) in self._known for pair in pairs], bool)
 
     def baseline(self, inputs: np.ndarray) -> Baseline:

@@ -18,7 +18,7 @@ import numpy as np
 from sage.durable import write_file
 from sage.errors import DataError, InputError
 from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
-from sage.hrm_core.tasks.arc.source import ArcPuzzle
+from sage.hrm_core.tasks.arc.source import ArcPuzzle, parse_grid
 from sage.user_file import parse_user_json, read_user_text
 
 NUM_ATTEMPTS = 2
@@ -105,7 +105,7 @@ def load_submission(path: Path) -> dict[tuple[str, int], list[np.ndarray]]:
     try:
         rows = parse_user_json(read_user_text(path))
         return {
-            (name, test): [np.array(each[f"attempt_{at + 1}"], np.int32) for at in range(NUM_ATTEMPTS)]
+            (name, test): [parse_grid(each[f"attempt_{at + 1}"]) for at in range(NUM_ATTEMPTS)]
             for name, tests in rows.items()
             for test, each in enumerate(tests)
         }

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.errors import DataError
+from sage.errors import DataError, InputError
+from sage.hrm_core.datasets.build_arc import build_arc
 from sage.hrm_core.tasks.arc.source import load_arc, to_json
+from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
+from sage.hrm_core.tasks.arc.voting import load_submission
 
 PAIR = {"input": [[1, 2]], "output": [[2, 1]]}
 
@@ -79,3 +82,63 @@ def test_a_puzzle_without_pairs_is_refused(key: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"train": [PAIR], "test": [PAIR], key: []}))
     with pytest.raises(DataError, match=rf"a\.json: {key} has no pairs"):
         load_arc(str(tmp_path), "training")
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("[[1, 3.7]]", "row 1 has 3.7"),
+        ("[[1, 2.0]]", "row 1 has 2.0"),
+        ("[[1], [true]]", "row 2 has True"),
+        ('[["3"]]', "row 1 has '3'"),
+        ("[[null]]", "row 1 has None"),
+        ("[[1, NaN]]", "row 1 has nan"),
+        ("[[10]]", "row 1 has 10"),
+        ("[[-1]]", "row 1 has -1"),
+        ("[[1, 2], [3]]", "row 2 has 1 colours, row 1 has 2"),
+        ("[1, 2]", r"the grid is \[1, 2\]"),
+        ("[]", r"the grid is \[\]"),
+        ("[[]]", r"the grid has shape \(1, 0\)"),
+        ("null", "the grid is None"),
+        ('"12"', "the grid is '12'"),
+        (json.dumps([[0] * 31]), r"the grid has shape \(1, 31\)"),
+        (json.dumps([[0]] * 31), r"the grid has shape \(31, 1\)"),
+    ],
+)
+def test_a_grid_of_anything_but_colours_is_refused_with_its_place(
+    grid: str, message: str, tmp_path: Path
+) -> None:
+    """numpy would truncate 3.7, and take true and "3" for colours."""
+    text = f'{{"train": [{json.dumps(PAIR)}, {{"input": [[1]], "output": {grid}}}], "test": []}}'
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=rf"a\.json: train pair 2, output: {message}") as caught:
+        load_arc(str(tmp_path), "training")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_attempt_of_a_submission_is_a_grid_too(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"p": [{"attempt_1": [[1]], "attempt_2": [[1.5]]}]}))
+    with pytest.raises(DataError, match=r"row 1 has 1\.5"):
+        load_submission(tmp_path / "a.json")
+
+
+def test_two_evaluation_puzzles_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Answers are voted and scored by name."""
+    for folder in ("training", "evaluation/a", "evaluation/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    for at, name in enumerate(("training/x", "evaluation/a/y", "evaluation/b/y")):
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps({"train": [PAIR], "test": [{"input": [[at]], "output": [[3]]}]})
+        )
+    with pytest.raises(InputError, match="two evaluation puzzles are named 'y'"):
+        ArcTask(ArcConfig(train=str(tmp_path), evaluate=str(tmp_path)))
+
+
+def test_a_data_set_has_no_two_training_puzzles_of_one_name(arc_folder: Path, tmp_path: Path) -> None:
+    """Its identifiers are names: both would have the identifier of the second."""
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "training1.json").write_text(json.dumps({"train": [PAIR], "test": [PAIR]}))
+    with pytest.raises(InputError, match="two different training puzzles are named 'training1'"):
+        build_arc(arc_folder, out=tmp_path / "out", num_aug=1, more=(str(more),))
+    assert not (tmp_path / "out").exists()

