@@ -167,6 +167,7 @@ class RemoteSensor:
             noise_std=header.noise_std,
             quality=header.quality,
             confidence=header.confidence,
+            health=header.health,
         )
 
     def _check(self, description: bytes) -> None:

@@ -64,11 +64,13 @@ class Pair:
         }
         return RemoteSensor(RemoteConfig(**{**keys, **changes}), self.context)
 
-    def send(self, values: np.ndarray, sequence: int, source: str = "imu") -> int:
+    def send(self, values: np.ndarray, sequence: int, source: str = "imu", **changes: Any) -> int:
         captured_ns = self.clock.now_ns()
-        self.sender.sources[source].send(
-            values, sequence=sequence, captured_ns=captured_ns, noise_std=0.1, quality=0.9, confidence=0.8
+        claims = {"noise_std": 0.1, "quality": 0.9, "confidence": 0.8, "health": "dust"}
+        reading = Reading(
+            captured_ns=captured_ns, received_ns=captured_ns, sequence=sequence, **{**claims, **changes}
         )
+        self.sender.sources[source].send(values, reading)
         return captured_ns
 
 
@@ -99,6 +101,7 @@ def test_a_reading_arrives_with_its_time_on_this_clock(pair: Pair) -> None:
     assert out.tolist() == [1, 2, 3]
     # what was sent before the first reading is not lost
     assert (reading.sequence, reading.quality, reading.confidence, reading.noise_std) == (0, 0.9, 0.8, 0.1)
+    assert reading.health == "dust"
     error_ns = sensor._host.value.clock_error_ns  # type: ignore[union-attr]
     assert min(abs(reading.captured_ns - each) for each in sent) <= error_ns + 1
     assert reading.received_ns >= reading.captured_ns
