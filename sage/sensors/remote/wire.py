@@ -132,9 +132,11 @@ def described(data: bytes, name: str) -> SensorSpec:
 
 
 def read_raw(payload: bytes, out: np.ndarray) -> None:
-    """Copy raw values into `out`. DataError for another size."""
+    """Copy raw values into `out`. DataError for another size, and for a byte that is no bool."""
     if len(payload) != out.nbytes:
         raise DataError(f"payload has {len(payload)} bytes: expected {out.nbytes}")
+    if out.dtype == bool and payload.translate(None, b"\x00\x01"):
+        raise DataError("payload has a byte that is no bool: expected 0 and 1")
     out[...] = np.frombuffer(payload, out.dtype).reshape(out.shape)
 
 

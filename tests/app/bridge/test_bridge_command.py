@@ -15,14 +15,17 @@ import yaml
 
 from sage.app.bridge.receiving import MailboxReceiver
 from sage.app.bridge.serving import Bridge, BridgeOptions
-from sage.app.bridge.text import mirror_text, totals_text
+from sage.app.bridge.text import entries, mirror_text, totals_text
 from sage.app.cli.main import invoke
 from sage.app.config.registry import Plugin, plugins
 from sage.app.config.sage_config import load_config
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.shared import SharedPeripheral
-from sage.sensors.contract import Reading
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.contract import Reading, SensorContext, SensorSpec
+from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
+from sage.sensors.remote.wire import describe
 from tests.app.bridge.burst import BurstSensor
 
 pytest.importorskip("zenoh")
@@ -69,6 +72,21 @@ def test_what_is_served_is_listed_as_a_configuration_that_runs(
     (found,) = totals
     assert found.num_sent > 0
     assert found.num_bytes == found.num_sent * 16
+
+
+def test_the_entry_of_a_scalar_that_comes_once_a_day_is_valid() -> None:
+    spec = SensorSpec(
+        name="door",
+        modality="physical",
+        tensor=TensorSpec(shape=(), dtype="bool"),
+        period_ns=86_400 * 10**9,
+        observes=("open", "1"),
+    )
+    printed = entries({("desk", "door"): describe(spec, "raw")}, "tcp/127.0.0.1:9")
+    (entry,) = yaml.safe_load(printed)["sensors"]
+    sensor = RemoteSensor(RemoteConfig(**entry), SensorContext(clock=RealClock(), epoch_ns=0))
+    assert sensor.spec.tensor == spec.tensor
+    assert sensor.spec.period_ns == pytest.approx(spec.period_ns, rel=1e-5)
 
 
 @pytest.mark.parametrize("way", ["driver: inline", "driver: thread", "isolate: true"])

@@ -85,6 +85,14 @@ def test_values_of_another_size_are_refused() -> None:
         read_raw(b"12345678", out)
 
 
+def test_a_byte_that_is_no_bool_is_refused() -> None:
+    out = np.zeros(2, bool)
+    read_raw(b"\x01\x00", out)
+    assert out.tolist() == [True, False]
+    with pytest.raises(DataError, match="no bool"):
+        read_raw(b"\x01\x02", out)
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "*", "a b", "-a", "x" * 65])
 def test_a_name_that_is_no_part_of_a_key_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="is no name"):
