@@ -122,12 +122,13 @@ class TopicSensor:
         while self._next is not None and self._epoch_ns + self._next[0] <= now_ns:
             at_ns, values = self._next
             self._sequence += 1
+            if isinstance(values, DataError) and all(self._recent):
+                self._damage = str(values)
             self._recent.append(not isinstance(values, DataError))
             self._advance()
             if not isinstance(values, DataError):
                 out[...] = values
                 return self._reading(at_ns, now_ns)
-            self._damage = str(values)
             if not any(self._recent):
                 raise SensorError(f"{self._path}: {self._config.topic}: {_NUM_RECENT} in a row: {values}")
         if self._next is None:
@@ -151,7 +152,7 @@ class TopicSensor:
             sequence=self._sequence - 1,
             noise_std=self._noise_std,
             quality=quality,
-            health="" if quality == 1 else f"messages are damaged, the last one: {self._damage}",
+            health="" if quality == 1 else f"messages are damaged, the first one: {self._damage}",
         )
 
     def _open_file(self, path: Path) -> TopicFile:

@@ -329,7 +329,7 @@ def test_a_damaged_message_costs_no_other_one(damaged: set[int], tmp_path: Path)
     after = readings[whole.index(min(damaged) + 2)]
     assert after is not None
     assert after.quality < 1
-    assert "the last one: a message is no JSON" in after.health
+    assert "the first one: a message is no JSON" in after.health
     if damaged == {5}:
         assert readings[0] is not None
         assert readings[-1] is not None
