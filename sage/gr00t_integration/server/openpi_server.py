@@ -135,8 +135,7 @@ class OpenpiPolicyServer:
             return RESET_TEXT
         if endpoint != "infer":
             raise WireError(f"endpoint {str(endpoint)[:80]}: unknown: send infer or reset")
-        observation = observation_of(self._embodiment, request)
-        check_observation(self._embodiment, observation)
+        observation = check_observation(self._embodiment, observation_of(self._embodiment, request))
         with self._policy_lock:
             actions: dict[str, np.ndarray] = self._policy.act(observation)
         check_actions(self._embodiment, actions, observation.batch_size)
