@@ -112,9 +112,10 @@ def test_a_new_file_that_cannot_be_made_is_a_fault_once(
         raise OSError(errno.EMFILE, "too many open files")
 
     act(1)
-    with monkeypatch.context() as patch, pytest.raises(SensorError, match="too many open files"):
+    with monkeypatch.context() as patch:
         patch.setattr("os.open", refuse)
-        act(100)  # until a new file is due
+        with pytest.raises(SensorError, match="too many open files"):
+            act(100)  # until a new file is due
     assert [line["stamp_ns"] for line in lines(path)] == done
     act(1)
     effector.close()
