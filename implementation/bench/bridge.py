@@ -22,7 +22,7 @@ import numpy as np
 
 from sage.mailbox.clock import RealClock
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import SensorContext, SensorSpec
+from sage.sensors.contract import Reading, SensorContext, SensorSpec
 from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
 from sage.sensors.remote.sender import HostSender
 
@@ -136,14 +136,7 @@ class Sender:
             host = HostSender(HOST, (SPEC,), RealClock(), listen=[endpoint])
             source = host.sources[SOURCE]
             self.close: Callable[[], object] = host.close
-            self._put = lambda: source.send(
-                self._values,
-                sequence=self.num_sent,
-                captured_ns=int(self._values[0]),
-                noise_std=0.0,
-                quality=1.0,
-                confidence=1.0,
-            )
+            self._put = lambda: source.send(self._values, self._reading())
         else:
             import zenoh
 
@@ -156,6 +149,12 @@ class Sender:
             )
             self.close = session.close
             self._put = lambda: publisher.put(self._values.tobytes())
+
+    def _reading(self) -> Reading:
+        captured_ns = int(self._values[0])
+        return Reading(
+            captured_ns=captured_ns, received_ns=captured_ns, sequence=self.num_sent, noise_std=0.0
+        )
 
     def send(self) -> None:
         self._values[0] = time.monotonic_ns()

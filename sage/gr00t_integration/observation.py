@@ -30,8 +30,10 @@ class Observation:
         return int(next(iter(self.video.values())).shape[0])
 
 
-def check_observation(embodiment: Embodiment, observation: Observation) -> None:
-    """WireError with the first thing that a policy would refuse. Keys beyond the embodiment's are ignored."""
+def check_observation(embodiment: Embodiment, observation: Observation) -> Observation:
+    """The observation without keys beyond the embodiment's, which are not checked. WireError with the first
+    thing that a policy would refuse.
+    """
     sizes: set[int] = set()
     num_frames = len(embodiment.video.delta_indices)
     for view in embodiment.video.views:
@@ -53,6 +55,11 @@ def check_observation(embodiment: Embodiment, observation: Observation) -> None:
     sizes.add(_check_language(embodiment.language, observation.language))
     if len(sizes) != 1 or 0 in sizes:
         raise WireError(f"observation: batch sizes {sorted(sizes)}: send one, above 0, for every key")
+    return Observation(
+        video={view: observation.video[view] for view in embodiment.video.views},
+        state={name: observation.state[name] for name in embodiment.state.dims},
+        language={embodiment.language: observation.language[embodiment.language]},
+    )
 
 
 def check_actions(embodiment: Embodiment, actions: dict[str, np.ndarray], batch_size: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
@@ -25,7 +25,8 @@ from sage.sensors.limits import NO_LIMITS, EffectorLimits
 #: Of an action's tensor: what numpy computes with and a device understands.
 ACTION_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 #: Of a reading's tensor: a sensor writes into a numpy array.
-READING_DTYPES = ("bool", "float16", *ACTION_DTYPES)
+ReadingDtype = Literal["bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8"]
+READING_DTYPES: tuple[str, ...] = get_args(ReadingDtype)
 Modality = Literal["physical", "temporal", "cognitive"]
 #: Of a reading: 256 MiB of float32.
 MAX_ELEMENTS = 1 << 26

@@ -18,9 +18,11 @@ from sage.app.session.build import RING_CAPACITY, build_drivers
 from sage.app.session.making import SensorWorld
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import RealClock
+from sage.mailbox.contract import Lease
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.hub import Hub
-from sage.sensors.contract import SensorContext, SensorError
+from sage.mailbox.meta import FocusMeta
+from sage.sensors.contract import Reading, SensorContext, SensorError
 from sage.sensors.driver.sensor_driver import SensorDriver
 from sage.sensors.remote.sender import MAX_PICTURE_BYTES, HostSender
 from sage.sensors.remote.wire import check_name
@@ -81,6 +83,7 @@ class Bridge:
         self._drivers, self.missing = build_drivers(
             config.enabled_sensors, world, self._hub, records, is_manual=False
         )
+        self._early: dict[str, Lease] = {}
         self.mailbox_totals: tuple[MailboxTotals, ...] = ()
         if not (self._drivers or options.mailboxes):
             raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
@@ -102,12 +105,12 @@ class Bridge:
 
     def run(self, seconds: float | None = None) -> tuple[SourceTotals, ...]:
         """Send until `stop` or for `seconds`; returns the totals."""
-        for driver in self._drivers:
-            driver.renew()
-            driver.start()
         period_secs = min([MAX_POLL_SECS, *(driver.spec.period_ns / 2e9 for driver in self._drivers)])
         deadline_ns = None if seconds is None else self._clock.now_ns() + round(seconds * 1e9)
         try:
+            for driver in self._drivers:
+                driver.renew()
+                driver.start()
             while not self._stopped.wait(period_secs):
                 if deadline_ns is not None and self._clock.now_ns() >= deadline_ns:
                     break
@@ -132,19 +135,21 @@ class Bridge:
         self._stopped.set()
 
     def _send(self, driver: SensorDriver) -> None:
-        source = self._sender.sources[driver.spec.name]
+        """Send what a driver has delivered. A process of its own publishes a reading before its claims are
+        taken over: such a reading waits for one round.
+        """
+        source, name = self._sender.sources[driver.spec.name], driver.spec.name
+        early = self._early.pop(name, None)
+        if early is not None:
+            with early:
+                source.send(early.array, driver.reading_of(early) or _without_claims(early.meta))
         while (lease := driver.read_next()) is not None:
+            reading = driver.reading_of(lease)
+            if reading is None:
+                self._early[name] = lease
+                return
             with lease:
-                meta = lease.meta
-                statistics = driver.statistics()
-                source.send(
-                    lease.array,
-                    sequence=meta.sequence,
-                    captured_ns=meta.stamp_ns,
-                    noise_std=statistics.noise_std,
-                    quality=meta.quality,
-                    confidence=statistics.confidence,
-                )
+                source.send(lease.array, reading)
 
     def _totals(self) -> tuple[SourceTotals, ...]:
         found = []
@@ -162,7 +167,19 @@ class Bridge:
         return tuple(found)
 
     def _close(self) -> None:
+        for lease in self._early.values():
+            lease.release()
         for driver in self._drivers:
             driver.close()
         self._sender.close()
         self._hub.close()
+
+
+def _without_claims(meta: FocusMeta) -> Reading:
+    """Of a reading whose record was lost on its way from the sensor's process."""
+    return Reading(
+        captured_ns=meta.stamp_ns,
+        received_ns=meta.stamp_ns,
+        sequence=meta.sequence,
+        quality=meta.quality,
+    )

@@ -27,7 +27,7 @@ def entries(found: Mapping[tuple[str, str], bytes], endpoint: str) -> str:
             "source": source,
             "shape": list(spec.tensor.shape),
             "dtype": spec.tensor.dtype,
-            "rate_hz": round(1e9 / spec.period_ns, 3),
+            "rate_hz": float(f"{1e9 / spec.period_ns:.6g}"),
             "quantity": spec.observes[0],
             "unit": spec.observes[1],
         }

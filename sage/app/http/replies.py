@@ -9,7 +9,8 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sage.errors import SageError
@@ -36,9 +37,13 @@ def refuse(refusal: Refusal) -> Response:
 
 
 async def refuse_raised(request: Request, error: Exception) -> Response:
-    """Starlette's handler of a Refusal, an HTTPException (404, 405), or any other exception (500)."""
+    """Starlette's handler of a Refusal, an HTTPException (404, 405), a client that is gone in the middle of
+    its request, or any other exception (500), which the server logs.
+    """
     if isinstance(error, Refusal):
         return refuse(error)
+    if isinstance(error, ClientDisconnect):
+        return refuse(Refusal(HTTPStatus.BAD_REQUEST, "the client disconnected"))
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
     path = request.url.path[:128]
     if status is HTTPStatus.NOT_FOUND:
@@ -48,3 +53,9 @@ async def refuse_raised(request: Request, error: Exception) -> Response:
     else:
         message = "internal error: see the log"
     return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))
+
+
+#: Of every application.
+HANDLERS: dict[Any, Any] = {
+    kind: refuse_raised for kind in (Refusal, HTTPException, ClientDisconnect, Exception)
+}

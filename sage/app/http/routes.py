@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -27,7 +26,7 @@ from sage.app.http.files import FILE_PATHS, file_routes
 from sage.app.http.guard import Access, Guard
 from sage.app.http.json_body import read_json_object
 from sage.app.http.models import Encoded, ServedModel, ServedModels
-from sage.app.http.replies import Refusal, refuse_raised, reply
+from sage.app.http.replies import HANDLERS, Refusal, reply
 from sage.app.http.solve_request import SolveLimits, read_example, read_request
 from sage.app.http.steps import Recording, plain_steps
 from sage.app.http.texts import text_routes
@@ -66,7 +65,7 @@ def create_app(
             Route("/openapi.json", _document, methods=["GET"]),
             *routes,
         ],
-        exception_handlers={Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised},
+        exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
     return Guard(app, replace(access, open_paths=access.open_paths | FILE_PATHS | {"/openapi.json"}))

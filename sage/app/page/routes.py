@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,7 +21,7 @@ from starlette.types import ASGIApp
 
 from sage.app.http.files import FILE_PATHS
 from sage.app.http.guard import LOOPBACK, Access, Guard
-from sage.app.http.replies import Refusal, refuse_raised
+from sage.app.http.replies import HANDLERS
 from sage.app.page.endpoints import Endpoints, endpoint_of
 from sage.app.page.solving import PuzzleRoutes, solving_paths
 from sage.app.page.table import ENDPOINTS
@@ -67,11 +66,7 @@ def create_app(
             *(puzzles.routes() if puzzles is not None else ()),
         ],
         lifespan=lifespan,
-        exception_handlers={
-            Refusal: refuse_raised,
-            HTTPException: refuse_raised,
-            Exception: refuse_raised,
-        },
+        exception_handlers=HANDLERS,
     )
     return Guard(app, page_access(token, hosts, is_local=is_local))
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import structlog
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from sage.app.http.document import document
 from sage.app.http.files import file_routes
 from sage.app.http.models import ServedModels
-from sage.app.http.replies import Refusal, refuse_raised
+from sage.app.http.replies import HANDLERS, Refusal
 from sage.app.http.routes import create_routes
 from sage.app.http.server import ServeOptions, load_models
 from sage.app.terminal.errors import UserError
@@ -63,20 +62,20 @@ class PuzzleRoutes:
     async def _ready(self) -> Starlette:
         if self._loading is None:
             self._loading = asyncio.ensure_future(asyncio.to_thread(self._build))
+        loading = self._loading
         try:
-            return await asyncio.shield(self._loading)
-        except UserError as error:
-            log.warning("the page's models cannot be loaded; the session goes on", error=str(error))
-            self._loading = None  # the next request tries again
+            return await asyncio.shield(loading)
+        except Exception as error:
+            if self._loading is loading:
+                self._loading = None  # the next request tries again
+                log.warning("the page's models cannot be loaded; the session goes on", error=repr(error))
+            if not isinstance(error, UserError):
+                raise
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
 
     def _build(self) -> Starlette:
         self._models = self._load()
         return Starlette(
             routes=create_routes(self._models),
-            exception_handlers={
-                Refusal: refuse_raised,
-                HTTPException: refuse_raised,
-                Exception: refuse_raised,
-            },
+            exception_handlers=HANDLERS,
         )

@@ -16,14 +16,13 @@ import structlog
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sage.app.http.guard import Access, Guard
-from sage.app.http.replies import Refusal, refuse_raised, reply
+from sage.app.http.replies import HANDLERS, Refusal, reply
 from sage.app.totality.document import describe
 from sage.errors import InputError, SageError
 from sage.related_work.totality.content import Content
@@ -102,8 +101,7 @@ def create_app(served: Served, access: Access) -> ASGIApp:
                 await run_in_threadpool(served.folder.close)
 
     routes = [Route(path, call, methods=[method]) for method, path, call in endpoints.table()]
-    handlers = {Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised}
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)
     return Guard(app, access)
 
 

@@ -30,7 +30,9 @@ class ClientStopped(PolicyFailure):
 
 
 class PolicyClient(Protocol):
-    """One connection to one server, used by one thread. A call connects when there is no connection."""
+    """One connection to one server. A call connects when there is no connection; calls of several threads
+    are made one after another.
+    """
 
     @property
     def address(self) -> str: ...

@@ -20,6 +20,7 @@ from sage.gr00t_integration.client.contract import (
     PolicyRefusal,
     PolicyTimeout,
 )
+from sage.gr00t_integration.client.turn import Turns
 from sage.gr00t_integration.embodiment import Embodiment
 from sage.gr00t_integration.observation import Observation, check_actions
 from sage.gr00t_integration.openpi_form import RESET_TEXT, actions_of, request_of
@@ -52,6 +53,7 @@ class OpenpiPolicyClient:
         self._embodiment = embodiment
         self._api_token = api_token
         self._timeout_secs = timeout_secs
+        self._turns = Turns(address, timeout_secs)
         self._is_stopped = threading.Event()
         self._connection: Any = None
         self._opened = ExitStack()
@@ -70,11 +72,30 @@ class OpenpiPolicyClient:
 
     def connect(self) -> None:
         """Open the connection and read the metadata, the first frame."""
-        deadline = time.monotonic() + self._timeout_secs
-        self._connect(deadline)
+        with self._turns.take() as deadline:
+            self._connect(deadline)
 
     def infer(self, observation: Observation) -> dict[str, np.ndarray]:
-        deadline = time.monotonic() + self._timeout_secs
+        with self._turns.take() as deadline:
+            return self._infer(observation, deadline)
+
+    def reset(self) -> None:
+        with self._turns.take() as deadline:
+            self._connect(deadline)
+            self._send({"endpoint": "reset"})
+            frame = self._receive(deadline)
+            if isinstance(frame, str) and frame.strip().lower() != RESET_TEXT:
+                raise self._refused(frame)
+
+    def stop(self) -> None:
+        self._is_stopped.set()
+
+    def close(self) -> None:
+        self._is_stopped.set()
+        with self._turns.last():
+            self._drop()
+
+    def _infer(self, observation: Observation, deadline: float) -> dict[str, np.ndarray]:
         self._connect(deadline)
         self._send({**request_of(observation), "endpoint": "infer"})
         while True:
@@ -90,21 +111,6 @@ class OpenpiPolicyClient:
         except WireError as error:
             raise self._failed(str(error)) from error
         return actions
-
-    def reset(self) -> None:
-        deadline = time.monotonic() + self._timeout_secs
-        self._connect(deadline)
-        self._send({"endpoint": "reset"})
-        frame = self._receive(deadline)
-        if isinstance(frame, str) and frame.strip().lower() != RESET_TEXT:
-            raise self._refused(frame)
-
-    def stop(self) -> None:
-        self._is_stopped.set()
-
-    def close(self) -> None:
-        self._is_stopped.set()
-        self._drop()
 
     def _connect(self, deadline: float) -> None:
         if self._is_stopped.is_set():

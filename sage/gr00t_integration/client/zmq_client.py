@@ -20,6 +20,7 @@ from sage.gr00t_integration.client.contract import (
     PolicyRefusal,
     PolicyTimeout,
 )
+from sage.gr00t_integration.client.turn import Turns
 from sage.gr00t_integration.dialects import Dialect, detect, differences, read_modalities
 from sage.gr00t_integration.embodiment import Embodiment
 from sage.gr00t_integration.observation import Observation, check_actions
@@ -54,6 +55,7 @@ class ZmqPolicyClient:
         self._api_token = api_token
         self._timeout_secs = timeout_secs
         self._dialect: Dialect | None = None
+        self._turns = Turns(address, timeout_secs)
         self._is_stopped = threading.Event()
         self._context: Any = None
         self._socket: Any = None
@@ -69,14 +71,39 @@ class ZmqPolicyClient:
 
     def ping(self) -> None:
         """Raises PolicyFailure unless the server answers."""
-        reply = self._call({"endpoint": "ping"})
-        if not isinstance(reply, dict) or reply.get("status") != "ok":
-            raise self._failed(f"ping: the reply is {str(reply)[:80]}: is it a policy server?")
+        with self._turns.take() as deadline:
+            self._ping(deadline)
 
     def connect(self) -> Dialect:
         """Read the modalities; the dialect. PolicyFailure where they are not those of the embodiment."""
+        with self._turns.take() as deadline:
+            return self._connect(deadline)
+
+    def infer(self, observation: Observation) -> dict[str, np.ndarray]:
+        with self._turns.take() as deadline:
+            return self._infer(observation, deadline)
+
+    def reset(self) -> None:
+        with self._turns.take() as deadline:
+            if self._connect(deadline).has_reset:
+                self._call({"endpoint": "reset", "data": {"options": None}}, deadline)
+
+    def stop(self) -> None:
+        self._is_stopped.set()
+
+    def close(self) -> None:
+        self._is_stopped.set()
+        with self._turns.last():
+            self._drop()
+
+    def _ping(self, deadline: float) -> None:
+        reply = self._call({"endpoint": "ping"}, deadline)
+        if not isinstance(reply, dict) or reply.get("status") != "ok":
+            raise self._failed(f"ping: the reply is {str(reply)[:80]}: is it a policy server?")
+
+    def _connect(self, deadline: float) -> Dialect:
         if self._dialect is None:
-            reply = self._call({"endpoint": "get_modality_config"})
+            reply = self._call({"endpoint": "get_modality_config"}, deadline)
             try:
                 found = self._given or detect(reply)
                 wrong = differences(self._embodiment, read_modalities(reply))
@@ -87,9 +114,9 @@ class ZmqPolicyClient:
             self._dialect = found
         return self._dialect
 
-    def infer(self, observation: Observation) -> dict[str, np.ndarray]:
-        dialect = self.connect()
-        reply = self._call({"endpoint": "get_action", "data": dialect.request(observation)})
+    def _infer(self, observation: Observation, deadline: float) -> dict[str, np.ndarray]:
+        dialect = self._connect(deadline)
+        reply = self._call({"endpoint": "get_action", "data": dialect.request(observation)}, deadline)
         try:
             actions = dialect.actions(reply)
             check_actions(self._embodiment, actions, observation.batch_size)
@@ -97,23 +124,11 @@ class ZmqPolicyClient:
             raise self._failed(str(error)) from error
         return {name: actions[name] for name in self._embodiment.action.keys}
 
-    def reset(self) -> None:
-        if self.connect().has_reset:
-            self._call({"endpoint": "reset", "data": {"options": None}})
-
-    def stop(self) -> None:
-        self._is_stopped.set()
-
-    def close(self) -> None:
-        self._is_stopped.set()
-        self._drop()
-
-    def _call(self, request: dict[str, Any]) -> Any:
+    def _call(self, request: dict[str, Any], deadline: float) -> Any:
         """The reply to one request, decoded. PolicyFailure."""
         if self._api_token is not None:
             request["api_token"] = self._api_token
         message = codec.pack(request)
-        deadline = time.monotonic() + self._timeout_secs
         if self._is_stopped.is_set():
             raise ClientStopped(f"{self._address}: the client was stopped")
         if self._socket is None:

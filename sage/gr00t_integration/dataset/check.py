@@ -14,6 +14,7 @@ import numpy as np
 
 from sage.errors import DataError
 from sage.gr00t_integration.dataset.layout import ACTION, STATE
+from sage.gr00t_integration.dataset.metadata import is_number
 from sage.gr00t_integration.dataset.reader import Dataset, Episode, open_dataset
 from sage.gr00t_integration.dataset.video import VideoFacts, video_facts
 from sage.gr00t_integration.embodiment import Embodiment
@@ -61,8 +62,6 @@ def check_dataset(folder: Path, embodiment: Embodiment | None = None) -> Dataset
     _check_totals(dataset, start)
     _check_values(dataset)
     _check_videos(dataset)
-    if dataset.modality is not None:
-        _check_modality(dataset, dataset.modality)
     if embodiment is not None:
         _check_embodiment(dataset, embodiment)
     features = dataset.info["features"]
@@ -151,6 +150,11 @@ def _check_stats(dataset: Dataset, name: str, values: np.ndarray) -> None:
         found = given.get(key) if isinstance(given, dict) else None
         if not isinstance(found, list) or len(found) != len(wanted):
             raise DataError(f"{where}: no {key} of {len(wanted)} numbers: compute the statistics again")
+        odd = next((number for number, value in enumerate(found) if not is_number(value)), None)
+        if odd is not None:
+            raise DataError(
+                f"{where}: {key}[{odd}] is {found[odd]!r:.40}, no number: compute the statistics again"
+            )
         error = np.abs(np.array(found, dtype=np.float64) - wanted) / scale
         if not (error <= MAX_STATS_ERROR).all():
             channel = int(np.argmax(np.nan_to_num(error, nan=np.inf)))
@@ -192,28 +196,6 @@ def _check_video(dataset: Dataset, key: str, path: Path, facts: VideoFacts) -> N
         )
     if abs(facts.fps - dataset.fps) > 0.01 * dataset.fps:
         raise DataError(f"{path}: {facts.fps:g} frames a second, not {dataset.fps:g}: encode it again")
-
-
-def _check_modality(dataset: Dataset, modality: dict[str, Any]) -> None:
-    where, features = f"{dataset.folder}/meta/modality.json", dataset.info["features"]
-    for group, feature in (("state", STATE), ("action", ACTION)):
-        ranges = modality.get(group)
-        if not isinstance(ranges, dict) or not ranges:
-            raise DataError(f"{where}: no {group}: give a start and an end for each of its keys")
-        for name, each in ranges.items():
-            start, end = (each.get("start"), each.get("end")) if isinstance(each, dict) else (None, None)
-            original = each.get("original_key", feature) if isinstance(each, dict) else feature
-            size = int((features.get(original) or {}).get("shape", [0])[0])
-            if not (type(start) is int and type(end) is int and 0 <= start < end <= size):
-                raise DataError(
-                    f"{where}: {group}.{name} is {start} to {end}: {original} has {size} numbers: correct it"
-                )
-    for view, each in dict(modality.get("video") or {}).items():
-        if not isinstance(each, dict) or each.get("original_key") not in dataset.video_keys:
-            raise DataError(
-                f"{where}: video.{view}: its original_key is no video of meta/info.json: give one of"
-                f" {', '.join(dataset.video_keys) or 'none'}"
-            )
 
 
 def _check_embodiment(dataset: Dataset, embodiment: Embodiment) -> None:

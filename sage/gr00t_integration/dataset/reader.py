@@ -13,6 +13,7 @@ import numpy as np
 
 from sage.errors import DataError
 from sage.gr00t_integration.dataset.layout import ACTION, CHUNK_SIZE, INDEX_COLUMNS, STATE, V21, V30
+from sage.gr00t_integration.dataset.metadata import check_info, check_modality
 from sage.gr00t_integration.dataset.packages import load_pyarrow
 from sage.user_file import parse_user_json, read_user_text
 
@@ -68,16 +69,13 @@ def open_dataset(folder: Path) -> Dataset:
         raise DataError(
             f"{folder}/meta/info.json: codebase_version is {version}: give a data set of {V21} or {V30}"
         )
-    for key, kind in (("fps", (int, float)), ("features", dict), ("data_path", str), ("video_path", str)):
-        if not isinstance(info.get(key), kind) or not info[key]:
-            raise DataError(f"{folder}/meta/info.json: {key} is {info.get(key)!r}: record the data set again")
-    for name in (STATE, ACTION, *INDEX_COLUMNS):
-        if name not in info["features"]:
-            raise DataError(f"{folder}/meta/info.json: no feature {name}: add it, or record again")
+    check_info(folder, info)
     modality_path = folder / "meta" / "modality.json"
     modality = _json(modality_path) if modality_path.is_file() else None
     if version == V21 and modality is None:
         raise DataError(f"{modality_path}: missing: GR00T reads {V21} with it: write state and action ranges")
+    if modality is not None:
+        check_modality(folder, info["features"], modality)
     tasks, episodes = (_read_v21 if version == V21 else _read_v30)(folder, info)
     return Dataset(
         folder=folder,
@@ -95,7 +93,7 @@ def _read_v21(folder: Path, info: dict[str, Any]) -> tuple[dict[int, str], list[
     path = folder / "meta" / "episodes.jsonl"
     episodes = []
     for row in _lines(path):
-        index, length, texts = _of(row, "episode_index", path), _of(row, "length", path), row.get("tasks", [])
+        index, length = _of(row, "episode_index", path), _of(row, "length", path)
         chunk_size = _of({"chunks_size": CHUNK_SIZE, **info}, "chunks_size", folder / "meta/info.json")
         places = {"episode_chunk": index // max(chunk_size, 1), "episode_index": index}
         source = _place(folder, info, "data_path", **places)
@@ -110,7 +108,7 @@ def _read_v21(folder: Path, info: dict[str, Any]) -> tuple[dict[int, str], list[
             Episode(
                 index=index,
                 length=length,
-                tasks=tuple(map(str, texts)),
+                tasks=_texts(row, path),
                 columns=_columns(source, info["features"]),
                 source=source,
                 videos=videos,
@@ -164,14 +162,14 @@ def _episode_v30(
             round(_number(row, f"videos/{key}/{end}_timestamp", path) * info["fps"]) for end in ("from", "to")
         )
         videos[key] = EpisodeVideo(
-            path=folder / str(info["video_path"]).format(video_key=key, **place),
+            path=_place(folder, info, "video_path", video_key=key, **place),
             first=first,
             num=last - first,
         )
     return Episode(
         index=index,
         length=_of(row, "length", path),
-        tasks=tuple(map(str, row.get("tasks") or ())),
+        tasks=_texts(row, path),
         columns={name: values[is_own] for name, values in table.items()},
         source=source,
         videos=videos,
@@ -213,6 +211,14 @@ def _of(row: dict[str, Any], key: str, path: Path) -> int:
     return value
 
 
+def _texts(row: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """An episode's tasks; none where it names none."""
+    texts = row.get("tasks") or []
+    if not isinstance(texts, list):
+        raise DataError(f"{path}: tasks is {texts!r:.80}: give a list of texts")
+    return tuple(map(str, texts))
+
+
 def _number(row: dict[str, Any], key: str, path: Path) -> float:
     value = row.get(key)
     if not isinstance(value, (int, float)) or not 0 <= value < 1e9:
@@ -223,7 +229,7 @@ def _number(row: dict[str, Any], key: str, path: Path) -> float:
 def _place(folder: Path, info: dict[str, Any], key: str, **parts: Any) -> Path:
     try:
         return folder / str(info[key]).format(**parts)
-    except (KeyError, IndexError, ValueError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder}/meta/info.json: {key} is {info[key]!r}: {error}: use {', '.join(parts)}"
         ) from error

@@ -8,6 +8,7 @@ continues after any message; a connection with an error is closed, as upstream.
 from __future__ import annotations
 
 import hmac
+import threading
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ log = structlog.get_logger("sage.groot")
 
 
 class OpenpiPolicyServer:
-    """Bound when it is made; `run` serves until `stop`, each connection on a thread of its own.
+    """Bound when it is made; `run` serves until `stop`, each connection on a thread of its own. The policy is
+    called by one of them at a time, as upstream.
 
     api_token: what a client must send as `Authorization: Api-Key TOKEN`; None: nothing.  port 0: a free one.
     """
@@ -46,6 +48,7 @@ class OpenpiPolicyServer:
         websockets = load_websockets()
         self._websockets: Any = websockets
         self._policy = policy
+        self._policy_lock = threading.Lock()
         self._embodiment = embodiment
         self._api_token = api_token
         try:
@@ -127,12 +130,13 @@ class OpenpiPolicyServer:
             raise WireError(f"request: a {type(request).__name__}: send a map")
         endpoint = request.get("endpoint", "infer")
         if endpoint == "reset":
-            self._policy.reset(request.get("options"))
+            with self._policy_lock:
+                self._policy.reset(request.get("options"))
             return RESET_TEXT
         if endpoint != "infer":
             raise WireError(f"endpoint {str(endpoint)[:80]}: unknown: send infer or reset")
-        observation = observation_of(self._embodiment, request)
-        check_observation(self._embodiment, observation)
-        actions: dict[str, np.ndarray] = self._policy.act(observation)
+        observation = check_observation(self._embodiment, observation_of(self._embodiment, request))
+        with self._policy_lock:
+            actions: dict[str, np.ndarray] = self._policy.act(observation)
         check_actions(self._embodiment, actions, observation.batch_size)
         return openpi_codec.pack(actions_to_reply(self._embodiment, actions))

@@ -34,6 +34,9 @@ class ReplayPolicy:
         ]
         if not self._episodes:
             raise DataError(f"{folder}: no episode: record one")
+        for episode in dataset.episodes:
+            if not len(episode.columns[ACTION]):
+                raise DataError(f"{folder}: episode {episode.index} has no rows: remove it, or record again")
         self._folder = folder
         self._episode = 0
         self._step = 0

@@ -79,8 +79,8 @@ class PolicyService:
         raise WireError(f"Unknown endpoint: {str(endpoint)[:80]}")
 
     def _act(self, data: Any) -> Any:
-        observation, is_batched = self._dialect.observation(data)
-        check_observation(self._embodiment, observation)
+        given, is_batched = self._dialect.observation(data)
+        observation = check_observation(self._embodiment, given)
         actions = self._policy.act(observation)
         check_actions(self._embodiment, actions, observation.batch_size)
         return self._dialect.reply(actions, is_batched=is_batched)

@@ -35,6 +35,7 @@ from sage.related_work.totality.messages import (
     WriteRequest,
 )
 from sage.related_work.totality.read_query import ReadQuery
+from sage.related_work.totality.wall_time import seconds_text
 
 ReplyT = TypeVar("ReplyT", bound=Content)
 #: A connection that is idle for longer is opened anew: the service closes it after 5 s.
@@ -80,7 +81,7 @@ class TotalityClient:
             "limit": query.limit,
         }
         if query.since_ns:
-            given["since"] = query.since_ns * 1e-9
+            given["since"] = seconds_text(query.since_ns)
         if query.cursor is not None:
             given["cursor"] = query.cursor
         return self._ask("GET", f"/totality/read?{urlencode(given)}", ReadReply)

@@ -112,6 +112,16 @@ def open_totality(place: TotalityPlace, context: SensorContext) -> SharedConnect
     return context.connections.open(key, lambda: _connect(place, context))
 
 
+def note_failure(place: TotalityPlace, shared: SharedConnection[OpenTotality]) -> bool:
+    """After a request that failed: whether the connection is to be opened anew, as that to a service, which
+    may have another token then. A store of this process stays: it has what the others read.
+    """
+    if place.url is None:
+        return False
+    shared.invalidate()
+    return True
+
+
 def _connect(place: TotalityPlace, context: SensorContext) -> OpenTotality:
     if place.url is not None:
         token = None

@@ -12,7 +12,12 @@ import numpy as np
 from pydantic import Field
 
 from sage.errors import SageError
-from sage.related_work.totality.connection import OpenTotality, TotalityPlace, open_totality
+from sage.related_work.totality.connection import (
+    OpenTotality,
+    TotalityPlace,
+    note_failure,
+    open_totality,
+)
 from sage.related_work.totality.content import Slot
 from sage.related_work.totality.messages import Affect, SchemeDraft, WriteRequest
 from sage.sensors.connections import SharedConnection
@@ -54,8 +59,11 @@ class TotalityEffector(VectorEffector):
         self._config = config
         self._context = context
         self._shared: SharedConnection[OpenTotality] | None = None
+        self._is_broken = False
 
     def open(self) -> None:
+        if self._is_broken:
+            self._give_back()
         if self._shared is None:
             try:
                 self._shared = open_totality(self._config, self._context)
@@ -65,9 +73,13 @@ class TotalityEffector(VectorEffector):
 
     def close(self) -> None:
         super().close()
-        if self._shared is not None:
-            self._shared.close()
-            self._shared = None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        shared, self._shared = self._shared, None
+        self._is_broken = False
+        if shared is not None:
+            shared.close()
 
     def _done(self, values: np.ndarray, stamp_ns: int) -> Action:
         action = super()._done(values, stamp_ns)
@@ -89,5 +101,5 @@ class TotalityEffector(VectorEffector):
         try:
             return bool(self._shared.value.totality.write(request).committed)
         except SageError as error:
-            self._shared.invalidate()
+            self._is_broken = note_failure(self._config, self._shared)
             raise SensorError(f"{self._spec.name}: {error}") from error

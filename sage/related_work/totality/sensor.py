@@ -14,7 +14,13 @@ from pydantic import Field, model_validator
 
 from sage.errors import InputError, SageError
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.related_work.totality.connection import OpenTotality, Totality, TotalityPlace, open_totality
+from sage.related_work.totality.connection import (
+    OpenTotality,
+    Totality,
+    TotalityPlace,
+    note_failure,
+    open_totality,
+)
 from sage.related_work.totality.content import MAX_OPS
 from sage.related_work.totality.encoding import encode_canvases
 from sage.related_work.totality.imagining import Imagining
@@ -130,7 +136,7 @@ class TotalitySensor:
         try:
             reply = self._shared.value.totality.read(self._query)
         except SageError as error:
-            self._shared.invalidate()
+            note_failure(self._config, self._shared)
             raise SensorError(f"{self._spec.name}: {error}") from error
         if not reply.canvases:
             return None

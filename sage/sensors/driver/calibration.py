@@ -172,7 +172,7 @@ def _plain(value: Any) -> float | list[float] | None:
     many = isinstance(value, (list, tuple, np.ndarray))
     try:
         numbers = [float(each) for each in (value if many else [value])]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if not all(math.isfinite(each) for each in numbers):
         return None

@@ -7,6 +7,7 @@ counted once.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from enum import Enum
 
 from sage.sensors.contract import MAX_SEQUENCE, Reading, SensorError, SensorSpec
@@ -19,6 +20,8 @@ MIN_BURST = 32
 MAX_LOST = 1 << 40
 #: How far a stamp may lie ahead of the clock: two clocks that were mapped onto each other are never equal.
 MAX_AHEAD_NS = 50_000_000
+#: Readings whose claims are kept: more than the slots of a mailbox that they wait in.
+NUM_KEPT = 64
 
 
 class Verdict(Enum):
@@ -45,6 +48,7 @@ class Ledger:
         self.num_reordered = 0
         self.num_flooded = 0
         self.last: Reading | None = None
+        self._kept: deque[Reading] = deque(maxlen=NUM_KEPT)
         #: The loop's trust in the source, 0..1, written into records: the least trusted are dropped first.
         self.trust = 1.0
         self.spec = spec
@@ -120,6 +124,14 @@ class Ledger:
         """The reading has reached the mailboxes. `reading` has its shifted sequence."""
         self.num_readings += 1
         self.last = reading
+        self._kept.append(reading)
+
+    def passed(self, sequence: int) -> Reading | None:
+        """What the device claimed of a reading that reached the mailboxes. None for one that another process
+        has published and that is not counted yet, and for one that is not among the last NUM_KEPT.
+        """
+        with self.lock:  # on a device's thread a reading is published first, then counted
+            return next((each for each in reversed(self._kept) if each.sequence == sequence), None)
 
     def take_over(self, reading: Reading) -> None:
         """Count a reading that another process has judged and published."""

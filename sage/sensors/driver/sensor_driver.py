@@ -20,7 +20,7 @@ from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.sensors.config import DriverMode, SensorConfig, SupervisedConfig
-from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
+from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec, SourceExhausted
 from sage.sensors.driver.batch import ReadingBatch
 from sage.sensors.driver.calibration import CalibrationFolder, with_calibration
 from sage.sensors.driver.delivery import Delivery, Outlet, ReadingTap
@@ -257,6 +257,10 @@ class SensorDriver:
             return lease
         lease.release()
         return None
+
+    def reading_of(self, lease: Lease) -> Reading | None:
+        """What the device claimed of a reading that was just taken; None as for `Ledger.passed`."""
+        return self._ledger.passed(lease.meta.sequence)
 
     def statistics(self) -> DriverStatistics:
         """A snapshot."""

@@ -68,9 +68,11 @@ class JournalEffector(VectorEffector):
 
     def close(self) -> None:
         super().close()
-        if self._file >= 0 and self._config.sync != "never":
-            os.fsync(self._file)
-        self._close_file()
+        try:
+            if self._file >= 0 and self._config.sync != "never":
+                os.fsync(self._file)
+        finally:
+            self._close_file()
 
     def _do(self, requested: np.ndarray, action: Action) -> None:
         line = json.dumps(
@@ -109,9 +111,14 @@ class JournalEffector(VectorEffector):
             self._synced_ns = now_ns
 
     def _begin_file(self) -> None:
-        self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+        kept = self._path.with_name(f"{self._path.name}.1")
+        self._path.replace(kept)
         before = self._file
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError:
+            kept.replace(self._path)  # the next action begins the file
+            raise
         self._num_bytes = 0
         os.close(before)
 

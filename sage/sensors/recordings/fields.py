@@ -91,7 +91,10 @@ def _number(message: Any, path: str, parts: list[tuple[str, str]]) -> float:
     if not isinstance(value, (bool, int, float, np.number)):
         kind = "null" if value is None else type(value).__name__
         raise DataError(f"field {path!r} is no number but {kind}: choose other `fields`")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise DataError(f"field {path!r} is beyond float64: choose other `fields`") from error
 
 
 def _member(message: Any, name: str) -> Any:

@@ -31,7 +31,7 @@ def decoder_of(encoding: str, schema: Any) -> Callable[[bytes], Any]:
 def _decode_json(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"a message is no JSON: {error}") from error
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,14 +46,18 @@ class McapTopics:
     def start_ns(self) -> int:
         return self._start_ns
 
-    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Any]]:
-        decoders: dict[int, Any] = {}
-        # A message is published before it is logged.
-        for schema, channel, record in self._file.messages(topics=[topic], starting_at=from_ns):
+    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Callable[[], Any]]]:
+        decoders: dict[int, Callable[[bytes], Any]] = {}
+
+        def decode(schema: Any, channel: Any, data: bytes) -> Any:
             if channel.id not in decoders:
                 decoders[channel.id] = decoder_of(channel.message_encoding, schema)
+            return decoders[channel.id](data)
+
+        # A message is published before it is logged.
+        for schema, channel, record in self._file.messages(topics=[topic], starting_at=from_ns):
             time_ns = record.publish_time if self._is_published else record.log_time
-            yield time_ns, decoders[channel.id](record.data)
+            yield time_ns, partial(decode, schema, channel, record.data)
 
     def close(self) -> None:
         self._file.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,13 +57,17 @@ class BagTopics:
     def start_ns(self) -> int:
         return int(self._reader.start_time)
 
-    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Any]]:
+    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Callable[[], Any]]]:
         connections = [each for each in self._reader.connections if each.topic == topic]
         try:
             for connection, time_ns, data in self._reader.messages(connections=connections, start=from_ns):
-                yield int(time_ns), self._reader.deserialize(data, connection.msgtype)
-        except DataError:
-            raise
+                yield int(time_ns), partial(self._decode, data, connection.msgtype)
+        except Exception as error:  # as above
+            raise DataError(f"the bag cannot be read on: {_line(error)}") from error
+
+    def _decode(self, data: bytes, message_type: str) -> Any:
+        try:
+            return self._reader.deserialize(data, message_type)
         except Exception as error:  # as above
             raise DataError(f"a message cannot be read: {_line(error)}") from error
 

@@ -1,14 +1,16 @@
 """What the sensors share that replay a topic of another program's recording.
 
 Invariant: a message is read when it is due on the run's clock, each once, in order; several topics of one
-file have one time axis. The file is read as the clock goes on, not whole.
+file have one time axis. The file is read as the clock goes on, not whole. A message that is damaged costs no
+other one: it is a gap in the sequence, and is named in the health of the readings after it.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -29,8 +31,10 @@ from sage.sensors.contract import (
 )
 from sage.sensors.recordings.fields import MAX_FIELDS, is_picture, numbers, picture, reader_of
 
-#: Messages that the period is estimated from.
+#: Messages that the period is estimated from, and of which one must be whole.
 _NUM_FIRST = 64
+#: Messages that the quality is the share of those that are whole; a fault where none is.
+_NUM_RECENT = 64
 
 
 class TopicConfig(SensorConfig):
@@ -66,8 +70,10 @@ class TopicFile(Protocol):
     @property
     def start_ns(self) -> int: ...
 
-    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Any]]:
-        """(time in ns, message), from a time on. DataError for a message that cannot be decoded."""
+    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Callable[[], Any]]]:
+        """(time in ns, a call that returns the message), from a time on. The call raises DataError for a
+        message that cannot be decoded, the iterator where the file cannot be read on.
+        """
         ...
 
     def close(self) -> None: ...
@@ -84,9 +90,11 @@ class TopicSensor:
         self._zero_ns = round(config.time_zero_secs * 1e9)
         self._noise_std = math.nan if config.noise_std is None else config.noise_std
         self._file: TopicFile | None = None
-        self._items: Iterator[tuple[int, np.ndarray]] = iter(())
-        self._next: tuple[int, np.ndarray] | None = None
+        self._items: Iterator[tuple[int, np.ndarray | DataError]] = iter(())
+        self._next: tuple[int, np.ndarray | DataError] | None = None
         self._problem = ""
+        self._recent: deque[bool] = deque([True] * _NUM_RECENT, maxlen=_NUM_RECENT)
+        self._damage = ""
         self._sequence = 0
         self._schema = ""
         self._paths: tuple[str, ...] = ()
@@ -101,6 +109,7 @@ class TopicSensor:
         self.close()
         self._file = self._opened()
         self._sequence = 0
+        self._recent.extend([True] * _NUM_RECENT)
         elapsed_ns = max(0, self._clock.now_ns() - self._epoch_ns)
         self._items = self._readings(self._file, elapsed_ns)
         self._advance()
@@ -109,28 +118,42 @@ class TopicSensor:
     def read_into(self, out: np.ndarray) -> Reading | None:
         if self._file is None:
             raise SensorError(f"{self._spec.name}: read while closed: call open() first")
+        now_ns = self._clock.now_ns()
+        while self._next is not None and self._epoch_ns + self._next[0] <= now_ns:
+            at_ns, values = self._next
+            self._sequence += 1
+            if isinstance(values, DataError) and all(self._recent):
+                self._damage = str(values)
+            self._recent.append(not isinstance(values, DataError))
+            self._advance()
+            if not isinstance(values, DataError):
+                out[...] = values
+                return self._reading(at_ns, now_ns)
+            if not any(self._recent):
+                raise SensorError(f"{self._path}: {self._config.topic}: {_NUM_RECENT} in a row: {values}")
         if self._next is None:
             self._raise_problem()
             raise SourceExhausted(f"{self._spec.name}: end of the recording")
-        at_ns, values = self._next
-        now_ns = self._clock.now_ns()
-        if now_ns < self._epoch_ns + at_ns:
-            return None
-        out[...] = values
-        reading = Reading(
-            captured_ns=self._epoch_ns + at_ns,
-            received_ns=now_ns,
-            sequence=self._sequence,
-            noise_std=self._noise_std,
-        )
-        self._sequence += 1
-        self._advance()
-        return reading
+        return None
 
     def close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+    def _reading(self, at_ns: int, now_ns: int) -> Reading:
+        """Of the message before `_sequence`. The health is one text while there is damage, so that it is one
+        event.
+        """
+        quality = sum(self._recent) / len(self._recent)
+        return Reading(
+            captured_ns=self._epoch_ns + at_ns,
+            received_ns=now_ns,
+            sequence=self._sequence - 1,
+            noise_std=self._noise_std,
+            quality=quality,
+            health="" if quality == 1 else f"messages are damaged, the first one: {self._damage}",
+        )
 
     def _open_file(self, path: Path) -> TopicFile:
         """SensorUnavailable for a file that cannot be read, or a package that is missing."""
@@ -158,19 +181,8 @@ class TopicSensor:
             listed = ", ".join(sorted(schemas)) or "none"
             raise SensorUnavailable(f"{self._path}: no topic {config.topic!r}: it has {listed}")
         self._schema = schemas[config.topic]
-        first = next(file.messages(config.topic, file.start_ns), None)
-        if first is None:
-            raise SensorUnavailable(
-                f"{self._path}: topic {config.topic!r} has no message: choose another one"
-            )
-        is_image = is_picture(self._schema) and config.fields is None
-        if is_image:
-            shape, dtype = picture(first[1], self._schema).shape, "uint8"
-        else:
-            self._paths = config.fields or self._all_fields(first[1])
-            reader_of(self._paths)(first[1])
-            shape, dtype = (len(self._paths),), "float32"
-        times_ns = [at_ns for at_ns, _ in itertools.islice(self._kept(file, 0), _NUM_FIRST)]
+        tensor = self._tensor_of(file)
+        times_ns = self._first_times(file)
         if not times_ns:
             raise SensorUnavailable(
                 f"{self._path}: topic {config.topic!r} has no message from time_zero_secs on"
@@ -178,12 +190,50 @@ class TopicSensor:
         return SensorSpec(
             name=config.name,
             modality=config.modality,
-            tensor=TensorSpec(shape=shape, dtype=dtype),
+            tensor=tensor,
             period_ns=_median_step_ns(times_ns),
-            observes=("light", "sRGB 0..255") if is_image else (config.observes, config.unit),
-            channels=() if is_image else self._paths,
+            observes=(config.observes, config.unit) if self._paths else ("light", "sRGB 0..255"),
+            channels=self._paths,
             is_bounded=True,
         )
+
+    def _tensor_of(self, file: TopicFile) -> TensorSpec:
+        """By the first message that is whole, of the first _NUM_FIRST; DataError of the first one if none is.
+        Sets the paths of numbers; a picture has none.
+        """
+        topic, first_error = self._config.topic, None
+        for _, decode in itertools.islice(file.messages(topic, file.start_ns), _NUM_FIRST):
+            found = self._tensor_by(decode)
+            if isinstance(found, TensorSpec):
+                return found
+            first_error = first_error or found
+        if first_error is not None:
+            raise first_error
+        raise SensorUnavailable(f"{self._path}: topic {topic!r} has no message: choose another one")
+
+    def _tensor_by(self, decode: Callable[[], Any]) -> TensorSpec | DataError:
+        """By one message; its error where it is damaged."""
+        try:
+            message = decode()
+            if is_picture(self._schema) and self._config.fields is None:
+                return TensorSpec(shape=picture(message, self._schema).shape, dtype="uint8")
+            paths = self._config.fields or self._all_fields(message)
+            reader_of(paths)(message)
+        except DataError as error:
+            return error
+        self._paths = paths
+        return TensorSpec(shape=(len(paths),), dtype="float32")
+
+    def _first_times(self, file: TopicFile) -> list[int]:
+        """Times of the first messages, up to a place where the file cannot be read."""
+        times_ns: list[int] = []
+        try:
+            for at_ns, _ in itertools.islice(self._kept(file, 0), _NUM_FIRST):
+                times_ns.append(at_ns)
+        except DataError:
+            if not times_ns:
+                raise
+        return times_ns
 
     def _all_fields(self, message: Any) -> tuple[str, ...]:
         paths = tuple(path for path, _ in numbers(message))
@@ -191,37 +241,43 @@ class TopicSensor:
             raise DataError(f"a message has {len(paths)} numbers: choose up to {MAX_FIELDS} in `fields`")
         return paths
 
-    def _kept(self, file: TopicFile, from_ns: int) -> Iterator[tuple[int, Any]]:
-        """(time since the run's start, message) within the config's time and rate."""
+    def _kept(self, file: TopicFile, from_ns: int) -> Iterator[tuple[int, Callable[[], Any]]]:
+        """(time since the run's start, call as of TopicFile) within the config's time and rate."""
         config, start_ns = self._config, file.start_ns + self._zero_ns
         stop_ns = math.inf if config.stop_secs is None else config.stop_secs * 1e9 - self._zero_ns
         gap_ns = 0.0 if config.max_rate_hz is None else 0.999e9 / config.max_rate_hz
         next_ns = -math.inf
-        for time_ns, message in file.messages(config.topic, start_ns + from_ns):
+        for time_ns, decode in file.messages(config.topic, start_ns + from_ns):
             at_ns = time_ns - start_ns
             if at_ns > stop_ns:
                 return
             if at_ns >= max(from_ns, next_ns):
                 next_ns = at_ns + gap_ns
-                yield at_ns, message
+                yield at_ns, decode
 
-    def _readings(self, file: TopicFile, from_ns: int) -> Iterator[tuple[int, np.ndarray]]:
+    def _readings(self, file: TopicFile, from_ns: int) -> Iterator[tuple[int, np.ndarray | DataError]]:
         read = reader_of(self._paths)
-        for at_ns, message in self._kept(file, from_ns):
-            if self._paths:
-                values = np.array(read(message), dtype=np.float32)
-                if self._config.missing == "drop" and not np.isfinite(values).all():
-                    continue
-            else:
-                values = picture(message, self._schema)
-                if values.shape != self._spec.tensor.shape:
-                    raise DataError(
-                        f"a picture is {values.shape}, the first one is {self._spec.tensor.shape}"
-                    )
+        for at_ns, decode in self._kept(file, from_ns):
+            try:
+                values = self._values(read, decode())
+            except DataError as error:
+                yield at_ns, error
+                continue
+            if self._paths and self._config.missing == "drop" and not np.isfinite(values).all():
+                continue
             yield at_ns, values
 
+    def _values(self, read: Callable[[Any], list[float]], message: Any) -> np.ndarray:
+        if self._paths:
+            with np.errstate(over="ignore"):  # beyond float32 is infinity, which `missing` is for
+                return np.array(read(message), dtype=np.float64).astype(np.float32)
+        values = picture(message, self._schema)
+        if values.shape != self._spec.tensor.shape:
+            raise DataError(f"a picture is {values.shape}, the first one is {self._spec.tensor.shape}")
+        return values
+
     def _advance(self) -> None:
-        """A message that cannot be read is a fault after the reading before it."""
+        """A place where the file cannot be read on is a fault after the reading before it."""
         self._problem = ""
         try:
             self._next = next(self._items, None)

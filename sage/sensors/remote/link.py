@@ -159,6 +159,7 @@ class RemoteHost:
 def list_sources(endpoint: str, settings: Path | None = None) -> dict[tuple[str, str], bytes]:
     """Descriptions by (host, source), of the hosts behind an endpoint. SensorUnavailable without one."""
     session = open_session(connect=(endpoint,), settings=settings)
+    zenoh: Any = import_module("zenoh")
     found: dict[tuple[str, str], bytes] = {}
     try:
         for reply in session.get(f"{ROOT}/*/*/spec", timeout=QUERY_SECS):
@@ -167,6 +168,8 @@ def list_sources(endpoint: str, settings: Path | None = None) -> dict[tuple[str,
                 if len(parts) != 5:
                     raise DataError(f"{reply.ok.key_expr}: expected {ROOT}/HOST/SOURCE/spec")
                 found[parts[2], parts[3]] = bytes(reply.ok.payload.to_bytes())
+    except zenoh.ZError as error:
+        raise SensorUnavailable(f"{endpoint}: {_first_line(error)}: check the other host") from None
     finally:
         session.close()
     return found

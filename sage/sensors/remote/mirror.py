@@ -58,8 +58,12 @@ class MailboxSender:
         )
 
     def forward(self) -> None:
-        """Send what was pushed since the last call; returns at once."""
-        while not self.is_closed:
+        """Send what was pushed since the last call, a ring of it at most: one that is pushed faster than it
+        can be sent delays nothing else. Returns at once.
+        """
+        for _ in range(-(-self._ring.capacity // NUM_TOGETHER)):
+            if self.is_closed:
+                return
             try:
                 batch = self._subscription.try_pop_many(NUM_TOGETHER)
             except MailboxClosed:

@@ -13,10 +13,18 @@ import numpy as np
 from pydantic import Field
 
 from sage.errors import DataError
-from sage.mailbox.tensor_spec import TensorSpec
+from sage.mailbox.tensor_spec import MAX_DIMS, TensorSpec
 from sage.sensors.config import SensorConfig
 from sage.sensors.connections import SharedConnection
-from sage.sensors.contract import Modality, Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
+from sage.sensors.contract import (
+    Modality,
+    Reading,
+    ReadingDtype,
+    SensorContext,
+    SensorError,
+    SensorSpec,
+    SensorUnavailable,
+)
 from sage.sensors.remote.link import RemoteHost
 from sage.sensors.remote.pictures import decode_into
 from sage.sensors.remote.wire import Header, check_name, described, read_raw
@@ -37,8 +45,8 @@ class RemoteConfig(SensorConfig):
     endpoint: str = Field(pattern=r"^[a-z0-9]+/.+")
     host: str = Field(min_length=1)
     source: str | None = None
-    shape: tuple[int, ...] = Field(min_length=1, max_length=4)
-    dtype: Literal["float32", "float64", "uint8", "int16", "int32", "int64"] = "float32"
+    shape: tuple[int, ...] = Field(max_length=MAX_DIMS)
+    dtype: ReadingDtype = "float32"
     rate_hz: float = Field(gt=0, le=10_000)
     quantity: str = "value"
     unit: str = "1"
@@ -142,6 +150,9 @@ class RemoteSensor:
 
     def _read(self, message: _Message, out: np.ndarray) -> Reading:
         header = message.header
+        assert self._host is not None
+        if header.started_ns != self._started_ns:
+            self._note_sender(header)
         try:
             if header.encoding == "jpeg":
                 decode_into(message.payload, out)
@@ -149,13 +160,6 @@ class RemoteSensor:
                 read_raw(message.payload, out)
         except DataError as error:
             raise SensorError(f"{self._spec.name}: {error}") from None
-        assert self._host is not None
-        # What was sent before the first reading is not lost. A sender that began again counts from 0.
-        if header.started_ns != self._started_ns:
-            if self._started_ns is not None:
-                self._host.value.sync_soon()
-            self._started_ns = header.started_ns
-            self._base = self._sequence + 1 - header.sequence
         captured_ns = min(self._host.value.local_ns(header.captured_ns), message.received_ns)
         # A better estimate of the offset may move times back by less than its error.
         self._captured_ns = max(captured_ns, self._captured_ns + 1)
@@ -167,7 +171,19 @@ class RemoteSensor:
             noise_std=header.noise_std,
             quality=header.quality,
             confidence=header.confidence,
+            health=header.health,
         )
+
+    def _note_sender(self, header: Header) -> None:
+        """The first reading of a run of the sender. One that began again counts from 0, and may have other
+        sensors. What was sent before the first reading is not lost.
+        """
+        assert self._host is not None
+        if self._started_ns is not None:
+            self._host.value.sync_soon()
+            self._check(self._host.value.description(self._source))
+        self._started_ns = header.started_ns
+        self._base = self._sequence + 1 - header.sequence
 
     def _check(self, description: bytes) -> None:
         """SensorUnavailable where the source differs from the configuration."""

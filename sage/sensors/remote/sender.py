@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sage.mailbox.clock import Clock
-from sage.sensors.contract import SensorSpec
+from sage.sensors.contract import Reading, SensorSpec
 from sage.sensors.remote.link import open_session
 from sage.sensors.remote.mirror import MailboxSender
 from sage.sensors.remote.pictures import JpegEncoder
@@ -49,25 +49,17 @@ class SourceSender:
         key, description = key_of(host, spec.name, "spec"), describe(spec, encoding)
         self._answers = session.declare_queryable(key, lambda query: query.reply(key, description))
 
-    def send(
-        self,
-        values: np.ndarray,
-        *,
-        sequence: int,
-        captured_ns: int,
-        noise_std: float,
-        quality: float,
-        confidence: float,
-    ) -> None:
+    def send(self, values: np.ndarray, reading: Reading) -> None:
         """Send one reading; returns at once."""
         header = Header(
             started_ns=self._started_ns,
-            sequence=sequence,
-            captured_ns=captured_ns,
+            sequence=reading.sequence,
+            captured_ns=reading.captured_ns,
             encoding=self._encoding,
-            noise_std=noise_std,
-            quality=quality,
-            confidence=confidence,
+            noise_std=reading.noise_std,
+            quality=reading.quality,
+            confidence=reading.confidence,
+            health=reading.health,
         )
         payload = values.tobytes() if self._encoder is None else self._encoder.encode(values)
         self._publisher.put(payload, attachment=header.packed())

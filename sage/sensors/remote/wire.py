@@ -24,6 +24,7 @@ ROOT = "sage/v1"
 Encoding = Literal["raw", "jpeg"]
 #: Of a header or a description.
 MAX_META_BYTES = 1 << 16
+MAX_HEALTH = 500
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -42,7 +43,7 @@ def key_of(host: str, *parts: str) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """Of one reading. started_ns: when its sender began, different in each of its runs.  captured_ns: on the
-    sender's clock.  The rest is as in Reading.
+    sender's clock.  health: at most MAX_HEALTH characters of it.  The rest is as in Reading.
     """
 
     started_ns: int
@@ -52,6 +53,7 @@ class Header:
     noise_std: float = math.nan
     quality: float = 1.0
     confidence: float = 1.0
+    health: str = ""
 
     def packed(self) -> bytes:
         fields = (
@@ -59,9 +61,10 @@ class Header:
             self.sequence,
             self.captured_ns,
             self.encoding,
-            self.noise_std,
-            self.quality,
-            self.confidence,
+            float(self.noise_std),
+            float(self.quality),
+            float(self.confidence),
+            self.health[:MAX_HEALTH].encode("utf-8", "replace").decode(),
         )
         return bytes(msgpack.packb(fields))
 
@@ -69,14 +72,14 @@ class Header:
     def unpacked(cls, data: bytes) -> Header:
         """The inverse of `packed`. DataError for anything else."""
         fields = unpacked(data)
-        kinds = (int, int, int, str, float, float, float)
+        kinds = (int, int, int, str, float, float, float, str)
         if (
             not isinstance(fields, list)
             or len(fields) != len(kinds)
             or not all(type(value) is kind for value, kind in zip(fields, kinds))
         ):
-            raise DataError(f"header has {fields!r:.80}: expected 3 integers, a text and 3 numbers")
-        started_ns, sequence, captured_ns, encoding, noise_std, quality, confidence = fields
+            raise DataError(f"header has {fields!r:.80}: expected 3 integers, a text, 3 numbers and a text")
+        started_ns, sequence, captured_ns, encoding, noise_std, quality, confidence, health = fields
         if not all(-(1 << 63) <= time_ns < 1 << 63 for time_ns in (started_ns, captured_ns)):
             raise DataError(f"header has times {started_ns} and {captured_ns}: expected integers of 64 bits")
         if encoding not in ("raw", "jpeg"):
@@ -91,6 +94,7 @@ class Header:
             noise_std=noise_std,
             quality=quality,
             confidence=confidence,
+            health=health,
         )
 
 
@@ -128,9 +132,11 @@ def described(data: bytes, name: str) -> SensorSpec:
 
 
 def read_raw(payload: bytes, out: np.ndarray) -> None:
-    """Copy raw values into `out`. DataError for another size."""
+    """Copy raw values into `out`. DataError for another size, and for a byte that is no bool."""
     if len(payload) != out.nbytes:
         raise DataError(f"payload has {len(payload)} bytes: expected {out.nbytes}")
+    if out.dtype == bool and payload.translate(None, b"\x00\x01"):
+        raise DataError("payload has a byte that is no bool: expected 0 and 1")
     out[...] = np.frombuffer(payload, out.dtype).reshape(out.shape)
 
 

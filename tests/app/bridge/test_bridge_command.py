@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import threading
 import uuid
 from pathlib import Path
@@ -13,12 +15,18 @@ import yaml
 
 from sage.app.bridge.receiving import MailboxReceiver
 from sage.app.bridge.serving import Bridge, BridgeOptions
-from sage.app.bridge.text import mirror_text, totals_text
+from sage.app.bridge.text import entries, mirror_text, totals_text
 from sage.app.cli.main import invoke
+from sage.app.config.registry import Plugin, plugins
 from sage.app.config.sage_config import load_config
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.shared import SharedPeripheral
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.contract import Reading, SensorContext, SensorSpec
+from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
+from sage.sensors.remote.wire import describe
+from tests.app.bridge.burst import BurstSensor
 
 pytest.importorskip("zenoh")
 
@@ -64,6 +72,52 @@ def test_what_is_served_is_listed_as_a_configuration_that_runs(
     (found,) = totals
     assert found.num_sent > 0
     assert found.num_bytes == found.num_sent * 16
+
+
+def test_the_entry_of_a_scalar_that_comes_once_a_day_is_valid() -> None:
+    spec = SensorSpec(
+        name="door",
+        modality="physical",
+        tensor=TensorSpec(shape=(), dtype="bool"),
+        period_ns=86_400 * 10**9,
+        observes=("open", "1"),
+    )
+    printed = entries({("desk", "door"): describe(spec, "raw")}, "tcp/127.0.0.1:9")
+    (entry,) = yaml.safe_load(printed)["sensors"]
+    sensor = RemoteSensor(RemoteConfig(**entry), SensorContext(clock=RealClock(), epoch_ns=0))
+    assert sensor.spec.tensor == spec.tensor
+    assert sensor.spec.period_ns == pytest.approx(spec.period_ns, rel=1e-5)
+
+
+@pytest.mark.parametrize("way", ["driver: inline", "driver: thread", "isolate: true"])
+def test_each_reading_is_sent_with_its_own_claims(
+    way: str, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(Path(__file__).parents[3])  # for the sensor's own process
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, *sys.path]))
+    target = f"{BurstSensor.__module__}:BurstSensor"
+    monkeypatch.setitem(plugins("sensors"), "burst", Plugin(kind="burst", target=target, origin="built in"))
+    config = tmp_path / "burst.yaml"
+    config.write_text(f"name: burst\nsensors: [{{kind: burst, name: burst, {way}}}]\n")
+    bridge = Bridge(load_config(config), BridgeOptions(host="desk", listen=(endpoint,)))
+    sent: list[tuple[float, Reading]] = []
+
+    def note(values: np.ndarray, reading: Reading) -> None:
+        sent.append((float(values[0]), reading))
+        if len(sent) >= 6:
+            bridge.stop()
+
+    monkeypatch.setattr(bridge._sender.sources["burst"], "send", note)
+    bridge.run(30.0)
+    assert len(sent) >= 6, bridge._drivers[0].statistics()
+    for value, reading in sent:
+        number = int(value)
+        assert reading.sequence == number
+        assert reading.noise_std == number
+        assert reading.quality == (1 if number % 2 else 0.5)
+        assert reading.confidence == pytest.approx(1 / (number + 1))
+        if way != "isolate: true":  # such a process reports its health a few times a second
+            assert reading.health == ("" if number % 2 else f"fault {number}")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,12 @@ def test_a_request_without_access_is_refused_before_its_body(
     assert TOKEN.encode() not in found.body
 
 
+def test_a_client_that_is_gone_in_the_middle_of_its_request_is_no_error_of_the_server(caller: Any) -> None:
+    """An exception that leaves the application is logged with its traceback."""
+    found = caller.ask("POST", "/v1/solve", headers=GOOD, parts=[b"{", None], hangs_up=True)
+    assert (found.status, found.fault) == (400, "the client disconnected")
+
+
 @pytest.mark.parametrize("length", range(len(TOKEN)))
 def test_a_token_that_shares_only_its_beginning_is_refused(length: int, caller: Any) -> None:
     for token in (TOKEN[:length], TOKEN[:length].ljust(len(TOKEN), "~"), TOKEN[:length] + TOKEN):

@@ -26,7 +26,8 @@ PUZZLE = {"puzzle": "1234341221434321", "steps": True, "max_segments": 2}
 class Loads:
     """Counts the loads; the first one fails."""
 
-    def __init__(self, folder: Any) -> None:
+    def __init__(self, folder: Any, failure: Exception | None = None) -> None:
+        self._failure = failure or UserError("small: the weights are damaged: publish the model again")
         front = TokenFront(vocab_size=6, seq_len=16, positions="learned")
         model = HRM(ModelConfig.preset("tiny", front=front), generator=torch.Generator().manual_seed(0))
         save_published(folder, model, TaskCard(task="sudoku", options={"size": 4}, trained={"exact": 0.0}))
@@ -37,7 +38,7 @@ class Loads:
     def __call__(self) -> ServedModels:
         self.num += 1
         if self.num == 1:
-            raise UserError("small: the weights are damaged: publish the model again")
+            raise self._failure
         self.models.append(ServedModels([HRMInference(load_published(self._folder))], niceness=1))
         return self.models[-1]
 
@@ -75,6 +76,18 @@ def test_the_puzzle_page_of_a_session(page: Any, tmp_path: Any, monkeypatch: pyt
     assert page.ask("GET", "/v1/solve").status == 405
     routes.close()
     assert not any(model.is_running for model in loads.models[0])
+
+
+def test_models_that_could_not_be_loaded_for_any_reason_are_loaded_again(
+    page: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = Loads(tmp_path / "small", MemoryError("no memory"))
+    routes = PuzzleRoutes(loads)
+    monkeypatch.setattr(page, "app", create_app(page.endpoints, TOKEN, routes))
+    with pytest.raises(MemoryError):  # it is logged
+        page.ask("GET", "/v1/models")
+    assert page.ask("GET", "/v1/models").json["models"][0]["task"] == "sudoku"
+    routes.close()
 
 
 def test_the_document_has_the_routes_that_solve() -> None:

@@ -235,3 +235,98 @@ def test_the_address_chooses_the_client(so100: Embodiment) -> None:
     for address, dialect in (("http://a", "auto"), ("ws://a:1", "n1.5")):
         with pytest.raises(InputError):
             make_client(address, so100, dialect=dialect)
+
+
+class Alone:
+    """A policy that is called by one thread at a time, and counts those that meet."""
+
+    about = "alone"
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self._scripted = ScriptedPolicy(embodiment)
+        self._lock = threading.Lock()
+        self.num_met = 0
+
+    def act(self, observation: Any) -> dict[str, np.ndarray]:
+        is_alone = self._lock.acquire(blocking=False)
+        self.num_met += not is_alone
+        threading.Event().wait(0.01)
+        if is_alone:
+            self._lock.release()
+        return self._scripted.act(observation)
+
+    def reset(self, options: Any) -> dict[str, Any]:
+        return {}
+
+
+def in_threads(call: Callable[[int], None], num: int = 4) -> list[BaseException]:
+    """Calls with 0, 1, ... at once; their errors."""
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            call(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(num)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    return errors
+
+
+def test_the_policy_is_called_by_one_connection_at_a_time(
+    openpi: Serve, so100: Embodiment, observe: Any
+) -> None:
+    policy = Alone(so100)
+    address = openpi(so100, policy)
+
+    def ask(number: int) -> None:
+        client = OpenpiPolicyClient(address, so100)
+        for _ in range(5):
+            client.infer(observe(so100))
+        client.close()
+
+    assert in_threads(ask) == []
+    assert policy.num_met == 0
+
+
+@pytest.mark.parametrize("protocol", ["openpi", "zmq"])
+def test_threads_that_share_a_client_get_their_own_answers(
+    protocol: str, openpi: Serve, serve: Any, so100: Embodiment, observe: Any
+) -> None:
+    address = openpi(so100) if protocol == "openpi" else serve(so100).address
+    client = make_client(address, so100)
+    policy = ScriptedPolicy(so100)
+
+    def ask(number: int) -> None:
+        observation = observe(so100, seed=number)
+        wanted = policy.act(observation)
+        for _ in range(10):
+            found = client.infer(observation)
+            assert all(np.array_equal(found[key], wanted[key]) for key in wanted)
+            client.reset()
+
+    assert in_threads(ask) == []
+    client.close()
+
+
+@pytest.mark.parametrize("protocol", ["openpi", "zmq"])
+def test_a_call_that_waits_for_another_ends_in_time(
+    protocol: str, openpi: Serve, serve: Any, so100: Embodiment, observe: Any
+) -> None:
+    class Slow(ScriptedPolicy):
+        def act(self, observation: Any) -> dict[str, np.ndarray]:
+            is_free.wait(30)
+            return super().act(observation)
+
+    is_free = threading.Event()
+    policy = Slow(so100)
+    address = openpi(so100, policy) if protocol == "openpi" else serve(so100, policy=policy).address
+    client = make_client(address, so100, timeout_secs=0.5)
+    errors = in_threads(lambda number: client.infer(observe(so100)), 3)
+    is_free.set()
+    assert [type(error) for error in errors] == [PolicyTimeout] * 3
+    client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import Any
 
 import numpy as np
@@ -182,5 +183,5 @@ def test_an_address_in_use_is_an_error_with_a_remedy(serve: Any, so100: Embodime
 def test_kill_ends_a_server_that_allows_it(serve: Any, so100: Embodiment) -> None:
     server = serve(so100, allows_kill=True)
     client = ZmqPolicyClient(server.address, so100)
-    assert client._call({"endpoint": "kill"}) is None
+    assert client._call({"endpoint": "kill"}, time.monotonic() + 15) is None
     assert server.wait_ended()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sage.app.cli.main import invoke
 from sage.errors import DataError, InputError
 from sage.gr00t_integration.client.zmq_client import ZmqPolicyClient
 from sage.gr00t_integration.dataset.check import check_dataset
@@ -112,6 +113,14 @@ def edit_json(path: Path, change: Callable[[Any], Any]) -> None:
     path.write_text(json.dumps(value if changed is None else changed))
 
 
+def edit_info(folder: Path, **changes: Any) -> None:
+    edit_json(folder / "meta/info.json", lambda value: value.update(changes))
+
+
+def edit_feature(folder: Path, name: str, feature: Any) -> None:
+    edit_json(folder / "meta/info.json", lambda value: value["features"].update({name: feature}))
+
+
 def rows_of(folder: Path) -> Path:
     """The first file of rows."""
     return sorted((folder / "data").rglob("*.parquet"))[0]
@@ -202,6 +211,71 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
         ),
         "frames of 32 x 48, meta/info.json has 9 x 9",
     ),
+    "a placeholder of data_path": (
+        lambda f: edit_info(f, data_path="data/{nope}.parquet"),
+        r"data_path is 'data/\{nope\}.parquet': 'nope': use ",
+    ),
+    "a placeholder of video_path": (
+        lambda f: edit_info(f, video_path="videos/{video_key}/{nope}.mp4"),
+        r"meta/info.json: video_path is .*: 'nope': use video_key, ",
+    ),
+    "an attribute of a placeholder": (
+        lambda f: edit_info(f, video_path="videos/{video_key.nope}.mp4"),
+        "video_path is .* use video_key, ",
+    ),
+    "an element of a placeholder": (
+        lambda f: edit_info(f, video_path="videos/{video_key[nope]}.mp4"),
+        "video_path is .* use video_key, ",
+    ),
+    "infinite fps": (lambda f: edit_info(f, fps=float("inf")), "fps is inf"),
+    "fps of true": (lambda f: edit_info(f, fps=True), "fps is True"),
+    "a feature is a text": (lambda f: edit_feature(f, "action", "numbers"), "feature action is 'numbers'"),
+    "a camera's feature is a text": (
+        lambda f: edit_feature(f, "observation.images.front", "numbers"),
+        "feature observation.images.front is 'numbers'",
+    ),
+    "a feature without a shape": (
+        lambda f: edit_feature(f, "action", {"dtype": "float32"}),
+        "shape of action is None: give a list of sizes",
+    ),
+    "a shape is a number": (
+        lambda f: edit_feature(f, "observation.state", {"dtype": "float32", "shape": 6}),
+        "shape of observation.state is 6: give a list of sizes",
+    ),
+    "a shape is a text": (
+        lambda f: edit_feature(f, "index", {"dtype": "int64", "shape": ["wide"]}),
+        r"shape of index is \['wide'\]: give a list of sizes",
+    ),
+    "statistics are texts": (
+        lambda f: edit_json(f / "meta/stats.json", lambda v: v["action"]["max"].__setitem__(2, "high")),
+        r"action: max\[2\] is 'high', no number: compute the statistics again",
+    ),
+    "a statistic is null": (
+        lambda f: edit_json(f / "meta/stats.json", lambda v: v["action"]["mean"].__setitem__(0, None)),
+        r"action: mean\[0\] is None, no number",
+    ),
+    "a statistic is a list": (
+        lambda f: edit_json(f / "meta/stats.json", lambda v: v["action"]["std"].__setitem__(0, [1.0])),
+        r"action: std\[0\] is \[1.0\], no number",
+    ),
+    "a statistic is too large": (
+        lambda f: edit_json(f / "meta/stats.json", lambda v: v["action"]["min"].__setitem__(0, 10**400)),
+        r"action: min\[0\] is 1000.*, no number",
+    ),
+    "modality is no map": (
+        lambda f: edit_json(f / "meta/modality.json", lambda v: v.update(video=["front"])),
+        "video is .*: give an original_key for each view",
+    ),
+    "a range is a text": (
+        lambda f: edit_json(f / "meta/modality.json", lambda v: v["action"]["gripper"].update(start="5")),
+        "action.gripper is 5 to 6",
+    ),
+    "an original key is a list": (
+        lambda f: edit_json(
+            f / "meta/modality.json", lambda v: v["action"]["gripper"].update(original_key=["a"])
+        ),
+        "action.gripper: its original_key is .*: give the name of a feature",
+    ),
 }
 
 
@@ -224,6 +298,23 @@ def test_v2_1_without_a_modality_file_or_with_another_length(recorded: Path) -> 
     (folder / "meta/modality.json").unlink()
     with pytest.raises(DataError, match=r"modality\.json: missing: GR00T reads v2\.1 with it"):
         check_dataset(folder)
+
+
+def test_an_episode_whose_tasks_are_no_list_is_named(recorded: Path) -> None:
+    path = recorded / "v2.1/meta/episodes.jsonl"
+    path.write_text(path.read_text().replace('["open the drawer"]', "5"))
+    with pytest.raises(DataError, match=r"episodes\.jsonl: tasks is 5: give a list of texts"):
+        check_dataset(recorded / "v2.1")
+
+
+@VERSIONS
+@pytest.mark.parametrize("way", ["a placeholder of video_path", "statistics are texts", "a range is a text"])
+def test_what_is_broken_is_one_line_of_the_command(
+    way: str, version: str, recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    BREAKS[way][0](recorded / version)
+    assert invoke(["groot", "check", str(recorded / version)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @VERSIONS
@@ -259,6 +350,9 @@ def test_a_replay_server_returns_the_recorded_actions(
 def test_a_replay_of_another_robot_is_refused(recorded: Path) -> None:
     with pytest.raises(DataError, match=r"action\.left_arm has 0 numbers, not 7"):
         ReplayPolicy(recorded / "v2.1", load_embodiment("gr1"))
+    edit_json(recorded / "v3.0/meta/modality.json", lambda value: value.update(action=["gripper"]))
+    with pytest.raises(DataError, match=r"action is .*: give a start and an end"):
+        ReplayPolicy(recorded / "v3.0", load_embodiment("so100"))
     with pytest.raises(InputError, match="give 1 to 16"):
         ReplayPolicy(recorded / "v2.1", load_embodiment("so100"), execute_steps=17)
 

@@ -56,6 +56,23 @@ def test_actions_are_those_of_the_embodiment(dialect: str, name: str, observe: A
     assert all(((key.low <= values) & (values <= key.high)).all() for (_, key), values in limits)
 
 
+@EACH
+@pytest.mark.parametrize("extra", [np.zeros((3, 1, 4, 4, 3), np.uint8), 5, "text"])
+def test_a_camera_that_the_embodiment_lacks_changes_nothing(
+    dialect: str, extra: Any, so100: Embodiment, observe: Any
+) -> None:
+    """Also where it is the first one, of another batch size."""
+    if isinstance(extra, (int, str)) and dialect in ("n1.5", "n2-flat"):
+        extra = np.zeros((3, 1, 4, 4, 3), np.uint8)  # flat keys are arrays
+    data = dialect_named(dialect).request(observe(so100))
+    if "observation" in data:
+        data["observation"]["video"] = {"extra": extra, **data["observation"]["video"]}
+    else:
+        data = {"video.extra": extra, **data}
+    reply = ask(service_of(so100, dialect), "get_action", data=data)
+    check_actions(so100, dialect_named(dialect).actions(reply), 1)
+
+
 def test_reset_is_there_from_n1_6_on(so100: Embodiment) -> None:
     assert ask(service_of(so100, "n1.5"), "reset") == {"error": "Unknown endpoint: reset"}
     for dialect in ("n1.6", "n1.7", "n2-flat"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -11,6 +13,7 @@ from sage.related_work.totality.connection import TotalityPlace, open_totality
 from sage.related_work.totality.content import Canvas, Provenance, Scheme, Slot
 from sage.related_work.totality.effector import TotalityEffector, TotalityEffectorConfig
 from sage.related_work.totality.encoding import encode, encode_canvases
+from sage.related_work.totality.errors import NotDurable
 from sage.related_work.totality.messages import ImagineRequest, OpCall, SchemeDraft, WriteRequest
 from sage.related_work.totality.read_query import ReadQuery
 from sage.related_work.totality.sensor import TotalitySensor, TotalitySensorConfig
@@ -148,6 +151,33 @@ def test_an_action_becomes_a_scheme_where_the_gate_is_open(
     assert {slot.binding for slot in scheme.slots} == {"inferred"}
     effector.abort()
     assert effector.apply(np.array([*ALARMED, 1.0, 1.0], np.float32), clock.now_ns()).is_held
+    effector.close()
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_store_stays_the_same_after_a_request_that_failed(
+    is_kept: bool, context: SensorContext, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory another one would be empty, and a folder is in use."""
+    store = tmp_path / "store" if is_kept else None
+    effector = TotalityEffector(TotalityEffectorConfig(size=5, store=store), context)
+    effector.open()
+    values = np.array([*ALARMED, 0.5, 0.1], np.float32)
+    effector.apply(values, clock.now_ns())
+    assert effector._shared is not None
+    totality = effector._shared.value.totality
+
+    def refuse(request: object) -> object:
+        raise NotDurable("applied, but not on the disk in 5 s")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(totality, "write", refuse)
+        with pytest.raises(SensorError, match="not on the disk"):
+            effector.apply(values, clock.now_ns())
+    effector.open()
+    with open_totality(TotalityPlace(store=store), context) as shared:
+        assert shared.value.totality is totality
+    effector.apply(values, clock.now_ns())
     effector.close()
 
 

@@ -65,6 +65,21 @@ def opened(line: Line, context: SensorContext, **keys: Any) -> ImuSensor:
     return sensor
 
 
+def test_the_health_is_one_text_while_frames_are_damaged(line: Line, context: SensorContext) -> None:
+    """Each change of it is an event of the run."""
+    sensor = opened(line, context, format="nmea")
+    out = np.zeros(6, dtype=np.float32)
+    good = FRAMES["nmea"](VALUES)
+    healths = set()
+    for number in range(300):
+        line.send(good if number % 7 else good + b"$damaged\r\n")
+        reading = sensor.read_into(out)
+        assert reading is not None
+        healths.add(reading.health)
+    assert len(healths - {""}) == 1
+    sensor.close()
+
+
 @pytest.mark.parametrize("form", FRAMES)
 def test_each_form_is_read_and_damage_is_counted(
     form: str, line: Line, context: SensorContext, clock: ManualClock
@@ -82,7 +97,7 @@ def test_each_form_is_read_and_damage_is_counted(
     assert [reading.sequence for reading in readings if reading] == [0, 1]
     assert readings[1] is not None
     assert readings[1].quality == pytest.approx(2 / 3)
-    assert readings[1].health == "1 of the last 3 frames are damaged"
+    assert readings[1].health == "some of the last 100 frames are damaged"
     assert sensor.read_into(out) is None  # the fourth is not whole yet
     clock.advance(5_000_000)
     line.send(good[7:])

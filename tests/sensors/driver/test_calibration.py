@@ -133,7 +133,8 @@ def test_a_disk_that_cannot_be_written_is_no_fault_of_the_sensor(
 
 
 @pytest.mark.parametrize(
-    "values", [None, [1.0], {"a": float("nan")}, {"a": "b"}, {"a": [1.0, None]}, {1: 2.0}, {"a": {}}]
+    "values",
+    [None, [1.0], {"a": float("nan")}, {"a": "b"}, {"a": [1.0, None]}, {1: 2.0}, {"a": {}}, {"a": 10**400}],
 )
 def test_only_finite_numbers_by_name_are_a_calibration(values: Any) -> None:
     with pytest.raises(SensorError, match=r"wind: calibration is .*: give a dict of finite numbers"):

@@ -95,6 +95,49 @@ def test_a_full_disk_is_a_contained_fault(
     assert [line["stamp_ns"] for line in lines(tmp_path / "a.jsonl")] == [2]
 
 
+def test_a_new_file_that_cannot_be_made_is_a_fault_once(
+    tmp_path: Path, context: SensorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jsonl"
+    effector = journal(path, context, max_bytes=2048)
+    effector.open()
+    done: list[int] = []
+
+    def act(num: int) -> None:
+        for _ in range(num):
+            effector.apply(values(0, 0), len(done))
+            done.append(len(done))
+
+    def refuse(*args: Any, **options: Any) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    act(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", refuse)
+        with pytest.raises(SensorError, match="too many open files"):
+            act(100)  # until a new file is due
+    assert [line["stamp_ns"] for line in lines(path)] == done
+    act(1)
+    effector.close()
+    assert [line["stamp_ns"] for line in (*lines(tmp_path / "a.jsonl.1"), *lines(path))] == done
+
+
+def test_a_disk_that_refuses_the_last_write_gives_the_file_back(
+    tmp_path: Path, context: SensorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effector = journal(tmp_path / "a.jsonl", context, sync="always")
+    effector.open()
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="input/output error"):
+        effector.close()
+    assert effector._file == -1
+    effector.close()
+
+
 def test_a_path_that_cannot_be_written_is_refused_with_the_remedy(
     tmp_path: Path, context: SensorContext
 ) -> None:

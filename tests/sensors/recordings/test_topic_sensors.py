@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sage.app.cli.main import invoke
 from sage.errors import DataError
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import Sensor, SensorContext, SensorError, SensorUnavailable, SourceExhausted
-from sage.sensors.recordings.fields import picture
+from sage.sensors.recordings.fields import picture, reader_of
 from sage.sensors.recordings.mcap_sensor import McapConfig, McapSensor
 from sage.sensors.recordings.rosbag_sensor import RosbagConfig, RosbagSensor
 from sage.sensors.recordings.topic_sensor import TopicConfig, TopicSensor
@@ -250,15 +251,15 @@ def test_a_picture_whose_message_is_wrong_is_one_line(wrong: dict[str, Any]) -> 
 
 
 class DamagedFile:
-    """100 messages, a second apart, of which one cannot be read."""
+    """100 messages, a second apart, with a place where the file cannot be read on."""
 
     topics, start_ns, damaged = (("/x", "X"),), 0, 70
 
-    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Any]]:
+    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Callable[[], Any]]]:
         for number in range(-(-from_ns // 10**9), 100):
             if number == self.damaged:
-                raise DataError("a message cannot be decoded")
-            yield number * 10**9, {"x": float(number)}
+                raise DataError("the file is damaged")
+            yield number * 10**9, partial(dict, x=float(number))
 
     def close(self) -> None: ...
 
@@ -268,7 +269,7 @@ class DamagedSensor(TopicSensor):
         return DamagedFile()
 
 
-def test_readings_on_both_sides_of_a_damaged_message_are_delivered(tmp_path: Path) -> None:
+def test_readings_on_both_sides_of_a_damaged_place_are_delivered(tmp_path: Path) -> None:
     clock = ManualClock()
     config = TopicConfig(kind="x", path=tmp_path, topic="/x")
     sensor = make(DamagedSensor, config, clock)
@@ -288,3 +289,71 @@ def test_readings_on_both_sides_of_a_damaged_message_are_delivered(tmp_path: Pat
     assert values[:70] == list(range(70))
     assert 72 in values
     assert num_faults == 1
+
+
+def damaged_mcap(path: Path, damaged: set[int], num: int = 200) -> McapConfig:
+    """Messages of a number and of a picture, 20 ms apart, of which some are no JSON."""
+    writer_module = pytest.importorskip("mcap.writer", reason="pip install 'sage-runtime[recording]'")
+    with path.open("wb") as stream:
+        writer = writer_module.Writer(stream)
+        writer.start()
+        schema = writer.register_schema("X", "jsonschema", b"{}")
+        image = writer.register_schema("foxglove.RawImage", "jsonschema", b"{}")
+        channels = [
+            writer.register_channel(name, "json", each) for name, each in (("/x", schema), ("/eye", image))
+        ]
+        data = base64.b64encode(PIXELS.tobytes()).decode()
+        view = {"width": 6, "height": 4, "step": 18, "encoding": "bgr8", "data": data}
+        for index in range(num):
+            for channel, message in zip(channels, ({"x": index}, view)):
+                text = b"{ damaged" if index in damaged else json.dumps(message).encode()
+                at_ns = START_NS + index * STEP_NS
+                writer.add_message(channel, log_time=at_ns, data=text, publish_time=at_ns)
+        writer.finish()
+    return McapConfig(path=path, topic="/x")
+
+
+@pytest.mark.parametrize("damaged", [{0}, {5}, {0, 1, 30, 199}])
+def test_a_damaged_message_costs_no_other_one(damaged: set[int], tmp_path: Path) -> None:
+    config = damaged_mcap(tmp_path / "damaged.mcap", damaged)
+    whole = [index for index in range(200) if index not in damaged]
+    assert [values.item() for _, values in read_all(McapSensor, config)] == whole
+    clock = ManualClock()
+    sensor = make(McapSensor, config, clock)
+    assert (sensor.spec.period_ns, sensor.spec.channels) == (STEP_NS, ("x",))
+    sensor.open()
+    clock.advance(4 * 10**9)
+    out = np.zeros(1, np.float32)
+    readings = [sensor.read_into(out) for _ in whole]
+    assert [each.sequence for each in readings if each] == whole  # the loop counts the gaps
+    after = readings[whole.index(min(damaged) + 2)]
+    assert after is not None
+    assert after.quality < 1
+    assert "the first one: a message is no JSON" in after.health
+    if damaged == {5}:
+        assert readings[0] is not None
+        assert readings[-1] is not None
+        assert (readings[0].health, readings[-1].health) == ("", "")
+    views = read_all(McapSensor, config.model_copy(update={"topic": "/eye"}))
+    assert len(views) == len(whole)
+
+
+def test_a_topic_without_a_whole_message_is_a_fault(tmp_path: Path) -> None:
+    config = damaged_mcap(tmp_path / "none.mcap", set(range(64)), 100)
+    with pytest.raises(SensorUnavailable, match="/x: a message is no JSON"):
+        make(McapSensor, config, ManualClock())
+    config = damaged_mcap(tmp_path / "end.mcap", set(range(30, 200)))
+    clock = ManualClock()
+    sensor = make(McapSensor, config, clock)
+    sensor.open()
+    clock.advance(4 * 10**9)
+    out = np.zeros(1, np.float32)
+    for _ in range(30):
+        assert sensor.read_into(out) is not None
+    with pytest.raises(SensorError, match="64 in a row: a message is no JSON"):
+        sensor.read_into(out)
+
+
+def test_a_number_beyond_float64_is_a_fault_of_its_message() -> None:
+    with pytest.raises(DataError, match="field 'x' is beyond float64"):
+        reader_of(("x",))({"x": 10**400})

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("zenoh")
 
 from sage.mailbox.clock import RealClock
+from sage.mailbox.contract import Batch
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared import SharedPeripheral, SharedSubscription
 from sage.sensors.contract import SensorUnavailable
@@ -122,3 +123,24 @@ def test_what_is_missing_is_one_line(pair: Pair) -> None:
         MailboxMirror(pair.host, pair.name, pair.clock, local_name=pair.mirror.name)
     with pytest.raises(MailboxError, match="nowhere"):
         HostSender("robot", (), pair.clock, listen=["tcp/127.0.0.1:0"], mailboxes=["nowhere"])
+
+
+def test_a_ring_that_is_pushed_faster_than_it_is_sent_does_not_hold_the_sender(pair: Pair) -> None:
+    sender = pair.sender.mailboxes[pair.name]
+    num_pops = 0
+
+    class Endless:
+        """A batch at every call."""
+
+        def try_pop_many(self, num: int) -> Batch:
+            nonlocal num_pops
+            num_pops += 1
+            if num_pops > 10 * CAPACITY:
+                raise AssertionError("it never returns")
+            return Batch(np.zeros(num, pair.ring.dtype), 0, num_pops * num)
+
+        close = sender._subscription.close
+
+    sender._subscription = Endless()  # type: ignore[assignment]
+    pair.sender.forward()
+    assert num_pops <= CAPACITY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,14 @@ import pytest
 
 from sage.mailbox.clock import RealClock
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
+from sage.sensors.contract import (
+    READING_DTYPES,
+    Reading,
+    SensorContext,
+    SensorError,
+    SensorSpec,
+    SensorUnavailable,
+)
 from sage.sensors.remote import link
 from sage.sensors.remote.link import list_sources
 from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
@@ -35,6 +43,11 @@ CAMERA = SensorSpec(
     period_ns=33_000_000,
     observes=("light", "sRGB 0..255"),
 )
+#: One source of each type, by its name.
+TYPED = [
+    dataclasses.replace(IMU, name=each, tensor=TensorSpec(shape=(2, 3), dtype=each))
+    for each in READING_DTYPES
+]
 NUM_TRIES = 400
 
 
@@ -49,8 +62,8 @@ class Pair:
         self.context = SensorContext(clock=self.clock, epoch_ns=self.clock.now_ns())
         self.sender = self.begin()
 
-    def begin(self) -> HostSender:
-        return HostSender("robot", (IMU, CAMERA), self.clock, listen=[self.endpoint])
+    def begin(self, imu: SensorSpec = IMU) -> HostSender:
+        return HostSender("robot", (imu, CAMERA, *TYPED), self.clock, listen=[self.endpoint])
 
     def sensor(self, **changes: Any) -> RemoteSensor:
         keys = {
@@ -64,11 +77,13 @@ class Pair:
         }
         return RemoteSensor(RemoteConfig(**{**keys, **changes}), self.context)
 
-    def send(self, values: np.ndarray, sequence: int, source: str = "imu") -> int:
+    def send(self, values: np.ndarray, sequence: int, source: str = "imu", **changes: Any) -> int:
         captured_ns = self.clock.now_ns()
-        self.sender.sources[source].send(
-            values, sequence=sequence, captured_ns=captured_ns, noise_std=0.1, quality=0.9, confidence=0.8
+        claims = {"noise_std": 0.1, "quality": 0.9, "confidence": 0.8, "health": "dust"}
+        reading = Reading(
+            captured_ns=captured_ns, received_ns=captured_ns, sequence=sequence, **{**claims, **changes}
         )
+        self.sender.sources[source].send(values, reading)
         return captured_ns
 
 
@@ -99,6 +114,7 @@ def test_a_reading_arrives_with_its_time_on_this_clock(pair: Pair) -> None:
     assert out.tolist() == [1, 2, 3]
     # what was sent before the first reading is not lost
     assert (reading.sequence, reading.quality, reading.confidence, reading.noise_std) == (0, 0.9, 0.8, 0.1)
+    assert reading.health == "dust"
     error_ns = sensor._host.value.clock_error_ns  # type: ignore[union-attr]
     assert min(abs(reading.captured_ns - each) for each in sent) <= error_ns + 1
     assert reading.received_ns >= reading.captured_ns
@@ -133,6 +149,42 @@ def test_a_sender_that_begins_again_counts_on(pair: Pair) -> None:
     while (reading := read(sensor, out, lambda: pair.send(values, 0))).sequence == 0:
         pass  # one of the first run, sent twice
     assert reading.sequence == 1
+    sensor.close()
+
+
+def test_a_sender_that_begins_again_with_another_description_is_a_fault(pair: Pair) -> None:
+    """Of the same size, so that its values would be read as those of the first run."""
+    sensor = pair.sensor()
+    sensor.open()
+    out, values = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    read(sensor, out, lambda: pair.send(values, 0))
+    pair.sender.close()
+    pair.sender = pair.begin(dataclasses.replace(IMU, observes=("acceleration", "g")))
+
+    def read_on() -> None:
+        for _ in range(NUM_TRIES):  # readings of the first run may be under way
+            read(sensor, out, lambda: pair.send(values, 0))
+
+    try:
+        with pytest.raises(SensorUnavailable, match="correct the configuration"):
+            read_on()
+    finally:
+        sensor.close()
+        pair.sender.close()
+        pair.sender = pair.begin()
+
+
+@pytest.mark.parametrize("dtype", READING_DTYPES)
+def test_values_of_every_type_are_read_back(pair: Pair, dtype: str) -> None:
+    sensor = pair.sensor(source=dtype, dtype=dtype, shape=(2, 3))
+    sensor.open()
+    sent = np.array([[0, 1, 1], [0, 3, 5]]).astype(dtype)
+    if sent.dtype.kind != "b":
+        limits = np.finfo(dtype) if sent.dtype.kind == "f" else np.iinfo(dtype)
+        sent[0, :2] = limits.min, limits.max
+    out = np.zeros((2, 3), dtype)
+    read(sensor, out, lambda: pair.send(sent, 0, dtype))
+    assert out.tolist() == sent.tolist()
     sensor.close()
 
 
@@ -226,4 +278,4 @@ def test_what_does_not_fit_is_one_line(pair: Pair, changes: dict[str, Any], prob
 
 
 def test_sources_are_listed(pair: Pair) -> None:
-    assert set(list_sources(pair.endpoint)) == {("robot", "imu"), ("robot", "front")}
+    assert set(list_sources(pair.endpoint)) == {("robot", name) for name in ("imu", "front", *READING_DTYPES)}

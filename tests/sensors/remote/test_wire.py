@@ -17,7 +17,7 @@ from sage.sensors.contract import SensorContext, SensorSpec
 from sage.sensors.remote.clock_offset import ClockOffset
 from sage.sensors.remote.pictures import JpegEncoder, decode_into
 from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
-from sage.sensors.remote.wire import Header, describe, described, key_of, read_raw
+from sage.sensors.remote.wire import MAX_HEALTH, Header, describe, described, key_of, read_raw
 
 SPEC = SensorSpec(
     name="imu",
@@ -38,6 +38,14 @@ def test_a_header_is_read_back() -> None:
     assert (found.encoding, found.quality, found.confidence) == ("jpeg", 0.5, 1.0)
 
 
+def test_claims_of_whole_numbers_and_a_long_health_are_sent() -> None:
+    """A sensor may claim a noise of 0 or a quality of 1, which are int."""
+    claims = {"noise_std": 0, "quality": 1, "confidence": 1, "health": "no light \ud800" * 10_000}
+    found = Header.unpacked(Header(started_ns=5, sequence=7, captured_ns=3, **claims).packed())  # type: ignore[arg-type]
+    assert (found.noise_std, found.quality, found.confidence) == (0.0, 1.0, 1.0)
+    assert found.health == ("no light ?" * 10_000)[:MAX_HEALTH]
+
+
 @given(st.binary(max_size=64))
 def test_any_other_bytes_are_refused(data: bytes) -> None:
     for read in (Header.unpacked, lambda each: described(each, "imu")):
@@ -48,14 +56,15 @@ def test_any_other_bytes_are_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        [1, 2, 3, "png", 0.0, 1.0, 1.0],
-        [1, -2, 3, "raw", 0.0, 1.0, 1.0],
-        [1, 2**62, 3, "raw", 0.0, 1.0, 1.0],
-        [1, 2**64 - 1, 3, "raw", 0.0, 1.0, 1.0],
-        [1, 2, 2**63, "raw", 0.0, 1.0, 1.0],
-        [1, 2, 3, "raw", 0.0, 1.5, 1.0],
-        [1, 2, 3, "raw", 0.0, 1.0],
-        [True, 2, 3, "raw", 0.0, 1.0, 1.0],
+        [1, 2, 3, "png", 0.0, 1.0, 1.0, ""],
+        [1, -2, 3, "raw", 0.0, 1.0, 1.0, ""],
+        [1, 2**62, 3, "raw", 0.0, 1.0, 1.0, ""],
+        [1, 2**64 - 1, 3, "raw", 0.0, 1.0, 1.0, ""],
+        [1, 2, 2**63, "raw", 0.0, 1.0, 1.0, ""],
+        [1, 2, 3, "raw", 0.0, 1.5, 1.0, ""],
+        [1, 2, 3, "raw", 0.0, 1.0, 1.0],
+        [1, 2, 3, "raw", 0.0, 1.0, 1.0, 5],
+        [True, 2, 3, "raw", 0.0, 1.0, 1.0, ""],
         {"sequence": 1},
     ],
 )
@@ -74,6 +83,14 @@ def test_values_of_another_size_are_refused() -> None:
     assert out.tolist() == [1, 2, 3]
     with pytest.raises(DataError, match="8 bytes: expected 12"):
         read_raw(b"12345678", out)
+
+
+def test_a_byte_that_is_no_bool_is_refused() -> None:
+    out = np.zeros(2, bool)
+    read_raw(b"\x01\x00", out)
+    assert out.tolist() == [True, False]
+    with pytest.raises(DataError, match="no bool"):
+        read_raw(b"\x01\x02", out)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "*", "a b", "-a", "x" * 65])

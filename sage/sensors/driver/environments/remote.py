@@ -184,9 +184,10 @@ class _Inbox:
         """Its process is open."""
 
     def read_into(self, out: np.ndarray) -> Reading | None:
+        is_over = self._process.is_exhausted[self._index]  # read first: the last readings came before it
         inbox = self._process.inboxes[self._index]
         if not inbox:
-            if self._process.is_exhausted[self._index]:
+            if is_over:
                 raise SourceExhausted("end of the recording")
             return None
         reading, values = inbox.popleft()
