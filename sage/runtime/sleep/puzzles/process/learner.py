@@ -85,7 +85,6 @@ class ProcessLearner:
         self._epoch_ns = 0
         self._run = int.from_bytes(os.urandom(7), "little")
         self._process: subprocess.Popen[bytes] | None = None
-        self._weights: dict[str, Tensor] = weights
         self._waiting: deque[tuple[int, PuzzleExperience]] = deque()
         self._num_sent = 0
         self._num_noted = 0
@@ -123,10 +122,9 @@ class ProcessLearner:
         return self._board.error
 
     def open(self, weights: Mapping[str, Tensor]) -> None:
-        self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         self._folder = folder_of_levels(self._folder, self._setup.names, self._setup.tasks)
         self._folder.mkdir(parents=True, exist_ok=True)
-        save_weights(self._folder / WEIGHTS, self._weights, num_steps=0)
+        save_weights(self._folder / WEIGHTS, _on_host(weights), num_steps=0)
         self._epoch_ns = time.time_ns()
         link = TrainerLink(
             experiences=self._experiences.name,
@@ -179,11 +177,10 @@ class ProcessLearner:
                 found = offer
         if found is not None:
             self._delay_secs = FIRST_DELAY_SECS
-            self._weights = {name: tensor.clone() for name, tensor in found.weights.items()}
         if found is not None and found.kind == "night":
             self._end_night()
             self._failed = None
-        elif self._failed is not None:
+        elif found is None:
             found, self._failed = self._failed, None
         return found
 
@@ -248,9 +245,8 @@ class ProcessLearner:
         self._board.close()
 
     def _save(self, weights: Mapping[str, Tensor]) -> None:
-        kept = {name: tensor.detach().cpu() for name, tensor in weights.items()}
         try:
-            save_weights(self._folder / WEIGHTS, kept, num_steps=self._board.num_steps)
+            save_weights(self._folder / WEIGHTS, _on_host(weights), num_steps=self._board.num_steps)
         except OSError as error:
             _log.error("%s: the weights of the end are not written: %s", self._folder, error)
 
@@ -311,7 +307,7 @@ class ProcessLearner:
             stream=self._setup.stream,
         )
         return Offer(
-            weights=self._weights,
+            weights=None,
             kind="night",
             num_steps=self._board.num_steps,
             loss=self._board.loss,
@@ -339,3 +335,7 @@ class ProcessLearner:
                 write_experience(loan.array, experience)
                 loan.publish(stamp_ns=self._clock.now_ns(), sequence=number)
             self._num_sent += 1
+
+
+def _on_host(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in weights.items()}
