@@ -78,7 +78,7 @@ class ProcessLearner:
         self._offers = hub.shared_focus(
             f"{setup.stream}.offers",
             slots=OFFER_SLOTS,
-            slot_bytes=offer_bytes(weights),
+            slot_bytes=offer_bytes(weights, (setup.stream, *setup.names)),
             policy="drop_newest",
         )
         self._board = Board.create(f"{self._experiences.name}.board")
