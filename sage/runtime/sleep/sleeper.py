@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage.errors import DataError, SageError
+from sage.exit_status import how_it_ended
 from sage.hrm_core.observation.model import ObservationModel
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
@@ -195,7 +196,7 @@ class Sleeper:
         try:
             if status != 0:
                 tail = (self._directory / "log.txt").read_text(errors="replace")[-ERROR_TAIL_CHARS:].strip()
-                return self._failed(f"the process ended with status {status}: {tail}")
+                return self._failed(f"the process {how_it_ended(status)}: {tail}")
             report = read_report(self._directory / REPORT)
             accepted = report.outcome is SleepOutcome.ACCEPTED
             candidate = self._taken_candidate() if accepted else None

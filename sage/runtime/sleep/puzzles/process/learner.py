@@ -19,6 +19,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sage.errors import InputError
+from sage.exit_status import how_it_ended
 from sage.mailbox.clock import Clock
 from sage.mailbox.handles import Lease
 from sage.mailbox.hub import Hub
@@ -286,7 +287,7 @@ class ProcessLearner:
 
     def _note_end(self, code: int) -> None:
         self._process = None
-        reason = self._hung or f"the trainer's process ended with status {code}"
+        reason = self._hung or f"the trainer's process {how_it_ended(code)}"
         if self._board.error:
             reason = f"{reason}: {self._board.error}"
         _log.warning("%s: %s", self._setup.stream, reason)

@@ -50,9 +50,7 @@ class TrainerProcess:
         self._trainer.load(weights, num_steps=num_steps)
         self._experiences = SharedFocus.attach(link.experiences, clock=clock, engine="plain")
         self._offers = SharedFocus.attach(link.offers, clock=clock, engine="plain")
-        self._offer_bytes = offer_bytes(
-            self._trainer.weights(), (self._trainer.stream, *self._trainer.names)
-        )
+        self._offer_bytes = offer_bytes(self._trainer.weights(), (self._trainer.stream, *self._trainer.names))
         self._night = 0
         self._unsent: tuple[Offer, int] | None = None  # with the number of its night
         now = time.monotonic()
