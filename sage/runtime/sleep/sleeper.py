@@ -44,7 +44,10 @@ class EndedNight:
 
 
 class Sleeper:
-    """Decides when a night is due, starts it and collects it. One night at a time."""
+    """Decides when a night is due, starts it and collects it. One night at a time.
+
+    num_nights: begun or skipped, over all sessions where a snapshot keeps it; each has a seed of its own.
+    """
 
     def __init__(
         self, config: SleepConfig, directory: Path, now_ns: int, dreamer: Dreamer | None = None

@@ -77,7 +77,7 @@ class ExaminedLevel:
         """A copy of the rows in use, then `num_asked` held-out puzzles of the task, which count as new: those
         after the first ones, which a session's summary counts, or the last ones where the task has fewer.
 
-        slept_at: tick of the night before, -1 without one.
+        slept_at: tick of the newest puzzle that the night before has examined, -1 without one.
         """
         rows = slice(table.count)
         is_known = table.columns["provenance"][rows] != Provenance.NONE

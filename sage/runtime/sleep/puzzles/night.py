@@ -65,7 +65,7 @@ class NightResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightPlan:
-    """stream: name of the puzzle stream.  slept_at: tick of the night before, -1 without one."""
+    """stream: name of the puzzle stream.  slept_at: of the trainer."""
 
     stream: str
     names: tuple[str, ...]

@@ -72,7 +72,25 @@ def test_a_night_that_helps_is_accepted_with_its_shares_by_level(make_trainer: M
     assert report.gain == pytest.approx(report.loss_before - report.loss_after)
     assert not _are_equal(offer.weights, before)
     assert _are_equal(trainer.weights(), offer.weights)
-    assert trainer.slept_at == 1000
+    assert trainer.slept_at == trainer.memory.newest_examined_tick
+
+
+def test_puzzles_that_reach_the_trainer_after_the_begin_of_a_night_are_new_for_the_next_one(
+    make_trainer: MakeTrainer, feed: Feed
+) -> None:
+    """They were answered before it, and were in the mailbox."""
+    trainer = make_trainer(200, night_steps=1)
+    trainer.begin_night(1000)
+    examined = trainer.memory.levels[0].examined
+    num_examined = examined.count
+    for experience in feed(200, first=200):  # ticks 200 to 399
+        trainer.memory.note(experience)
+    while trainer.advance_night() is None:
+        pass
+    assert examined.count > num_examined > 0
+    is_new = examined.columns["tick"][: examined.count] > trainer.slept_at
+    assert not is_new[:num_examined].any()
+    assert is_new[num_examined:].all()
 
 
 def test_a_model_that_solves_everything_gains_nothing_and_keeps_its_weights(
