@@ -58,7 +58,8 @@ class Snapshot:
 
     key: the folder's name, from `snapshot_key`.  about: tick, weights_version and num_nights (of the senses,
     begun), and in a run: saved_ns and epoch_ns, wall time of the snapshot and of the run's start (unix ns),
-    journal, the newest row of the memory journal that it includes.  solving: of the puzzle streams, empty without any.
+    journal, the newest row of the memory journal that it includes.  solving: of the puzzle streams, empty
+    without any.
     """
 
     key: str

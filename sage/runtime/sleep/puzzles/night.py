@@ -32,6 +32,7 @@ from sage.runtime.sleep.puzzles.examination import (
     why_collapsed,
 )
 from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer, is_finite, train_config
+from sage.runtime.sleep.puzzles.held_out_draw import HeldOutDraw
 from sage.runtime.sleep.puzzles.memory import PuzzleMemory
 from sage.runtime.sleep.puzzles.night_search import Searched, search_unsolved
 from sage.runtime.sleep.puzzles.pool import Pool, PoolTask, TaskRows
@@ -104,13 +105,20 @@ class PuzzleNight:
         self._clock = clock
         self._rng = np.random.default_rng((plan.seed, 13))
         self._level_rng = np.random.default_rng((plan.seed, 17))  # equal on all ranks, whatever they draw
+        config = plan.config
+        draw = HeldOutDraw(
+            # of a folder's night the memory alone says that it is another one
+            seed=(plan.seed, memory.num_noted),
+            first=config.num_asked,
+            most=max(config.num_asked, config.max_asked),
+        )
         self._examined = [
             ExaminedLevel.of(
                 name,
                 task,
                 level.examined,
                 plan.slept_at,
-                num_asked=plan.config.num_asked if level.recent.count else 0,
+                draw=draw if config.num_asked and level.recent.count else None,
             )
             for name, task, level in zip(plan.names, tasks, memory.levels)
         ]

@@ -21,7 +21,6 @@ from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, judge
 from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer
 from sage.runtime.sleep.puzzles.night import NightPlan, PuzzleNight, why_diverged
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
-from sage.runtime.solving.examine import NUM_SUMMARISED
 from sage.runtime.solving.learner import Offer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed, MakeTrainer
 
@@ -313,14 +312,6 @@ def test_an_old_orbit_that_is_lost_counts_once() -> None:
     after = np.arange(num) < len(others)
     verdict = judge([level], _answers(examples, np.ones(num, bool)), _answers(examples, after), 0)
     assert verdict.outcome is SleepOutcome.UNDECIDED
-
-
-def test_a_night_is_not_judged_by_the_held_out_puzzles_of_the_summary(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer(40)
-    level = ExaminedLevel.of("4x4", trainer.tasks[0], trainer.memory.levels[0].examined, -1, num_asked=64)
-    held_out = trainer.tasks[0].held_out(NUM_SUMMARISED + 64).inputs
-    np.testing.assert_array_equal(level.examples.inputs[-64:], held_out[NUM_SUMMARISED:])
-    assert level.is_new[-64:].all()
 
 
 def test_search_finds_solutions_that_no_teacher_showed(
