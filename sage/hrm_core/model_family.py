@@ -70,6 +70,13 @@ class ModelFamily(nn.Module):
         for name, tensor in own.items():
             tensor.copy_(weights[name])
 
+    def has_weights(self, weights: Mapping[str, Tensor]) -> bool:
+        """Whether `weights` are those of this family: equal names, shapes and values, on any device."""
+        own = self.weights()
+        return own.keys() == weights.keys() and all(
+            torch.equal(tensor, weights[name].to(tensor.device)) for name, tensor in own.items()
+        )
+
     def copy(self, device: torch.device | str = "cpu") -> ModelFamily:
         """An independent family with equal weights."""
         other = ModelFamily(self.configs).to(device)

@@ -56,9 +56,10 @@ class Learner(Protocol):
 class Snapshot:
     """Everything a snapshot contains, copied: the loop may continue while it is written.
 
-    key: the folder's name, from `snapshot_key`.  about: tick and weights_version, and in a run: saved_ns and
-    epoch_ns, wall time of the snapshot and of the run's start (unix ns), journal, the newest row of the
-    memory journal that it includes.  solving: of the puzzle streams, empty without any.
+    key: the folder's name, from `snapshot_key`.  about: tick, weights_version and num_nights (of the senses,
+    begun), and in a run: saved_ns and epoch_ns, wall time of the snapshot and of the run's start (unix ns),
+    journal, the newest row of the memory journal that it includes.  solving: of the puzzle streams, empty
+    without any.
     """
 
     key: str
@@ -98,6 +99,7 @@ def capture_snapshot(loop: Loop, about: Mapping[str, int] | None = None) -> Snap
         about={
             "tick": loop.tick_count,
             "weights_version": loop.between_ticks.weights_version,
+            "num_nights": loop.between_ticks.sleeper.num_nights,
             **(about or {}),
         },
         solving=loop.solving.state(),
@@ -160,6 +162,8 @@ def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loade
                 f"{folder}: cannot be loaded now ({reason}): it stays as it is; try again, or move it away"
             ) from error
         loop.between_ticks.weights_version = int(about["weights_version"])
+        # a snapshot of an earlier version has the accepted nights alone
+        loop.between_ticks.sleeper.num_nights = int(about.get("num_nights", about["weights_version"]))
         version, saved_ns = about["weights_version"], about.get("saved_ns")
         saved = "" if saved_ns is None else f", saved {utc_text(int(saved_ns))}"
         return Loaded(

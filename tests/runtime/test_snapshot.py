@@ -93,6 +93,7 @@ def first(settings, tmp_path_factory: pytest.TempPathFactory) -> Kept:
         run.open()
         live(run.loop)
         run.loop.between_ticks.weights_version = 3
+        run.loop.between_ticks.sleeper.num_nights = 5
         save_snapshot(home, run.loop)
         return Kept(home=home, key=snapshot_key(run.loop), arrays=learned(run.loop))
     finally:
@@ -118,6 +119,7 @@ def young(start, settings) -> Loop:
 def test_the_learned_state_is_restored(kept: Kept, young: Loop):
     assert load_snapshot(kept.home, young) == "continued from tick 120, weights version 3"
     assert young.between_ticks.weights_version == 3
+    assert young.between_ticks._plan(0).seed == young.between_ticks._config.seed + 5, "of the next night"
     assert_equal(learned(young), kept.arrays)
 
 

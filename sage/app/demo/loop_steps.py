@@ -13,6 +13,7 @@ import tempfile
 from typing import Any
 
 from sage.app.terminal.figures import number, percent
+from sage.exit_status import how_it_ended
 
 FRAME = (480, 640, 3)
 #: A small model and short blocks of memory, so that a night has enough to replay and to examine after 30 s.
@@ -90,7 +91,7 @@ def run_and_sleep(is_quick: bool) -> str:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     if done.returncode or not done.stdout.strip():
         raise RuntimeError(
-            f"sage run ended with exit code {done.returncode}:"
+            f"sage run {how_it_ended(done.returncode)}:"
             f" {(done.stderr.strip().splitlines() or ['no output'])[-1]}"
         )
     return _described(json.loads(done.stdout.strip().splitlines()[-1]))

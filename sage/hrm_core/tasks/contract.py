@@ -6,6 +6,7 @@ Shapes: N examples, L cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -108,6 +109,16 @@ class Task(Protocol):
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N,) bool: is answers (N, L) a valid solution of inputs (N, L)? Judged by the task's rules, not by
         labels.
+        """
+        ...
+
+
+class HeldOutDraws(Protocol):
+    """A task that can make other evaluation sets than its fixed one."""
+
+    def draw_held_out(self, num: int, seed: Sequence[int], without: Examples) -> Examples:
+        """The first `num` (or all there are) of the evaluation set of this seed: none in `sample` or in
+        `without`. The same for equal arguments, and the first ones of a larger `num`. seed: 0 or more each.
         """
         ...
 

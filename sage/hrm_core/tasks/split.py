@@ -8,6 +8,7 @@ out.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,8 @@ HELD_OUT_EVERY = 16
 #: Of `held_out`: block b is drawn with the seed (HELD_OUT_SEED, b).
 HELD_OUT_SEED = 20260101
 BLOCK = 128
+#: Of `draw_held_out`, and the end of its seeds: zeros behind a seed change nothing, so that it must not be 0.
+DRAWN_BLOCK, _DRAWN = 64, 1
 MAX_STALE_BLOCKS = 4
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -90,16 +93,30 @@ class Generated(ABC):
         """No puzzle twice; fewer than `num` where MAX_STALE_BLOCKS blocks in a row brought nothing new."""
         num_stale = 0
         while (self._kept is None or len(self._kept) < num) and num_stale < MAX_STALE_BLOCKS:
-            rng = np.random.default_rng((HELD_OUT_SEED, self._num_blocks))
+            block = self._new_block(BLOCK, (HELD_OUT_SEED, self._num_blocks), self._kept)
             self._num_blocks += 1
-            block = self._collect(BLOCK, rng, is_held_out=True)
-            block = block.take(np.sort(np.unique(row_keys(block.inputs), return_index=True)[1]))
-            if self._kept is not None:
-                block = block.take(~np.isin(row_keys(block.inputs), row_keys(self._kept.inputs)))
             num_stale = 0 if len(block) else num_stale + 1
             self._kept = block if self._kept is None else joined([self._kept, block])
         assert self._kept is not None
         return self._kept.take(slice(num))
+
+    def draw_held_out(self, num: int, seed: Sequence[int], without: Examples) -> Examples:
+        """As HeldOutDraws; fewer than `num` as `held_out`."""
+        kept, num_blocks, num_stale = without, 0, 0
+        while len(kept) - len(without) < num and num_stale < MAX_STALE_BLOCKS:
+            num_blocks += 1
+            block = self._new_block(DRAWN_BLOCK, (HELD_OUT_SEED, num_blocks, *seed, _DRAWN), kept)
+            num_stale = 0 if len(block) else num_stale + 1
+            kept = joined([kept, block])
+        return kept.take(slice(len(without), len(without) + num))
+
+    def _new_block(self, num: int, seed: tuple[int, ...], kept: Examples | None) -> Examples:
+        """Of `num` held-out puzzles those that are not in `kept`, each once."""
+        block = self._collect(num, np.random.default_rng(seed), is_held_out=True)
+        block = block.take(np.sort(np.unique(row_keys(block.inputs), return_index=True)[1]))
+        if kept is None:
+            return block
+        return block.take(~np.isin(row_keys(block.inputs), row_keys(kept.inputs)))
 
     def _collect(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
         parts: list[Examples] = []

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sage.exit_status import how_it_ended
 from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, CudaError, Driver
 from sage.mailbox.cuda.ipc import SHM, make_file, register_file
 from sage.mailbox.cuda.views import host_view
@@ -135,7 +136,7 @@ def _ask_process(device: int, path: Path, handle: bytes) -> str:
     if done.returncode == 0:
         return ""
     lines = (done.stdout or done.stderr).strip().splitlines()
-    return lines[-1] if lines else f"a second process ended with {done.returncode}"
+    return lines[-1] if lines else f"a second process {how_it_ended(done.returncode)}"
 
 
 def _write(memory: Allocation, offset: int) -> bytes:

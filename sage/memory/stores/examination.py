@@ -117,13 +117,19 @@ class ExaminationStore:
         """The windows from before the last sleep, oldest first, copied; None without one."""
         return self._gather(self._is_used() & ~self._is_new)
 
-    def mark_slept(self) -> None:
-        """Call after a sleep: the new windows become old, and the old half keeps its largest keys."""
-        self._is_new[:] = False
-        num_over = len(self) - (self.capacity - self.capacity // 2)
+    def mark_slept(self, newest_id: int | None = None) -> None:
+        """Call after a sleep: the new windows become old, and the old half keeps its largest keys.
+
+        newest_id: of the experiences that the sleep began with; later windows stay new. None: all become old.
+        """
+        if newest_id is None:
+            self._is_new[:] = False
+        else:
+            self._is_new &= self.origins.ids > newest_id
+        old = np.flatnonzero(self._is_used() & ~self._is_new)
+        num_over = len(old) - (self.capacity - self.capacity // 2)
         if num_over > 0:
-            used = np.flatnonzero(self._is_used())
-            self._keys[used[np.argsort(self._keys[used])[:num_over]]] = -np.inf
+            self._keys[old[np.argsort(self._keys[old])[:num_over]]] = -np.inf
 
     def _new_slot(self, key: float) -> int | None:
         if self.num_new < self.capacity // 2:

@@ -129,6 +129,11 @@ class HMemory:
         """By name, for a snapshot."""
         return {"replay": self.replay, "examination": self.examination, "recall": self.recall_store}
 
+    @property
+    def newest_id(self) -> int:
+        """Of the experiences so far, 0 before the first."""
+        return max(store.origins.newest_id for store in self.stores.values())
+
     def remember(self, experience: Experience) -> Remembered:
         """Offer one experience to the stores that it may enter; each copies or rejects it by its own rule."""
         salience, trust = (float(np.nan_to_num(x)) for x in (experience.salience, experience.trust))
@@ -167,10 +172,12 @@ class HMemory:
         """As RecallStore.recall; a memory sensor reads the same answer next."""
         return self.recall_store.recall(query, time_ns=time_ns, k=k)
 
-    def mark_slept(self) -> None:
-        """Call after a sleep, whatever its outcome: the windows examined until now become old."""
-        self.examination.mark_slept()
-        if self.recorder is not None:
+    def mark_slept(self, newest_id: int | None = None, *, is_recorded: bool = True) -> None:
+        """Call after a sleep: the examined windows become old. newest_id: the one when the sleep began, of
+        which later windows are not; None: all are.  is_recorded: whether the recorder gets the change.
+        """
+        self.examination.mark_slept(newest_id)
+        if is_recorded and self.recorder is not None:
             state = self.examination.state()
             arrays = {name: state.arrays[name] for name in _SLEPT_ARRAYS}
             self.recorder(
@@ -221,9 +228,8 @@ class HMemory:
             store.shift_times(by_ns)
 
     def _origin(self, start_ns: int, time_ns: int) -> Origin:
-        newest_id = max(store.origins.newest_id for store in self.stores.values())
         return Origin(
-            id=newest_id + 1,
+            id=self.newest_id + 1,
             episode=self.episode_at(time_ns),
             first_episode=self.episode_at(start_ns),
             first_time_ns=start_ns,

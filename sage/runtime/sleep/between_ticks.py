@@ -92,6 +92,8 @@ class BetweenTicks:
         self.shrunk = ""
         self._guard_due_ns = 0
         self._num_usual_ticks = 0
+        #: Of the experiences of the night in progress, None where all that is examined is of it.
+        self._night_newest_id: int | None = None
         self._alarm = NightAlarm(now_ns)
         self.weights_version = 0
 
@@ -216,6 +218,8 @@ class BetweenTicks:
         if ended.report.stream:
             self._report_night(ended.report)
         else:
+            self._night_newest_id = None
+            self.sleeper.num_nights += 1
             self._end_night(ended)
 
     def leave_night(self, tick: int) -> None:
@@ -257,6 +261,7 @@ class BetweenTicks:
             self._end_night(self.sleeper.skip(plan, f"energy: too little for {num_steps} steps", now_ns))
             return
         self._solving.begin_night(tick)
+        self._night_newest_id = self._memory_writer.memory.newest_id
         night = gather_night(self._memory_writer.memory, self._reasoner.model)
         reason = why_skip(night, plan)
         if night is None or (reason and self._dreamer is None):
@@ -280,7 +285,10 @@ class BetweenTicks:
         else:
             self._alarm.note_night(self._clock.now_ns())
         if ended.report.outcome in SLEPT:
-            self._memory_writer.memory.mark_slept()
+            # A journal would have it on the disk before the snapshot that has the accepted weights: after a
+            # kill between the two a night would have been, whose weights are lost. The snapshot has both.
+            is_recorded = ended.candidate is None
+            self._memory_writer.memory.mark_slept(self._night_newest_id, is_recorded=is_recorded)
             learned = self._memory_writer.learn_salience()
             if learned is not None:
                 self._emit("salience", f"weights: {learned}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage.errors import DataError, SageError
+from sage.exit_status import how_it_ended
 from sage.hrm_core.observation.model import ObservationModel
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
@@ -43,7 +44,10 @@ class EndedNight:
 
 
 class Sleeper:
-    """Decides when a night is due, starts it and collects it. One night at a time."""
+    """Decides when a night is due, starts it and collects it. One night at a time.
+
+    num_nights: begun or skipped, over all sessions where a snapshot keeps it; each has a seed of its own.
+    """
 
     def __init__(
         self, config: SleepConfig, directory: Path, now_ns: int, dreamer: Dreamer | None = None
@@ -195,7 +199,7 @@ class Sleeper:
         try:
             if status != 0:
                 tail = (self._directory / "log.txt").read_text(errors="replace")[-ERROR_TAIL_CHARS:].strip()
-                return self._failed(f"the process ended with status {status}: {tail}")
+                return self._failed(f"the process {how_it_ended(status)}: {tail}")
             report = read_report(self._directory / REPORT)
             accepted = report.outcome is SleepOutcome.ACCEPTED
             candidate = self._taken_candidate() if accepted else None

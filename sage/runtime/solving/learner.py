@@ -59,11 +59,11 @@ class PuzzleExperience:
 class Offer:
     """Weights that a learner offers, valid until the next call of `collect`.
 
-    weights: state dict of the solving model.  kind: "practice" or "night".  num_steps: optimizer steps so
-    far.  report: of the night, None for practice.
+    weights: state dict of the solving model; None: those in use stay.  kind: "practice" or "night".
+    num_steps: optimizer steps so far.  report: of the night, None for practice.
     """
 
-    weights: Mapping[str, torch.Tensor]
+    weights: Mapping[str, torch.Tensor] | None
     kind: str
     num_steps: int
     loss: float
@@ -107,7 +107,7 @@ class PuzzleLearner(Protocol):
 
     def begin_night(self, tick: int) -> None:
         """Start a night. `collect` returns its result with a report, also when it is rolled back: then
-        `weights` are those from before the night.
+        `weights` are those from before the night, or None where it did not take place.
         """
         ...
 

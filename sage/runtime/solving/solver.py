@@ -207,12 +207,16 @@ class StreamSolver:
                 return None
             report = offer.report
             self._begin_check(offer)
-        verdict = self._check.work(lambda: self._clock.now_ns() < deadline_ns)
-        if verdict is not None:
-            self._settle(verdict.reason, verdict.kind)
+        if self._check.is_busy:
+            verdict = self._check.work(lambda: self._clock.now_ns() < deadline_ns)
+            if verdict is not None:
+                self._settle(verdict.reason, verdict.kind)
         return report
 
     def _begin_check(self, offer: Offer) -> None:
+        """Nothing where the offer has the weights in use: no puzzle starts again for them."""
+        if offer.weights is None or self.family.has_weights(offer.weights):
+            return
         begun = [level for level in range(len(self.rows)) if self.record.has_begun(level)]
         self._check.begin(offer, begun or [0])
 

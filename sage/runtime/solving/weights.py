@@ -116,6 +116,7 @@ class WeightsCheck:
 
     def begin(self, offer: Offer, levels: Sequence[int]) -> None:
         """levels: those that were posed so far. The offer's tensors are not used after this call."""
+        assert offer.weights is not None
         self._kind = offer.kind
         self._refused = ""
         self._before = self._after = None

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sage.memory.stores.examination import BlockSchedule, ExaminationStore
+from sage.memory.stores.origins import Origin
 from sage.memory.windows.window import Window, WindowShape
 
 Live = Callable[..., Window]
@@ -97,6 +98,28 @@ def test_what_was_new_is_old_after_a_sleep(shape: WindowShape, live: Live, sched
     store.consider(live(9), time_ns=9)
     assert (marks_of(store.new()), marks_of(store.old())) == ([9], [0, 1, 2])
     assert (len(store), store.num_new) == (4, 1)
+
+
+def test_what_came_during_a_sleep_stays_new(shape: WindowShape, live: Live, schedule: BlockSchedule) -> None:
+    """It became old without an examination, and took the place of what was examined."""
+    store = ExaminationStore(8, shape, schedule=schedule, seed=0)
+    for mark in range(1, 7):
+        store.consider(live(mark), time_ns=mark, origin=Origin(id=mark))
+    examined = marks_of(store.new())
+    num_before = 0
+    for mark in range(7, 40):
+        store.consider(live(mark), time_ns=mark, origin=Origin(id=mark))
+        num_before += mark in marks_of(store.new())
+    kept = marks_of(store.new())
+    store.mark_slept(newest_id=6)
+    assert num_before > 0
+    assert marks_of(store.old()) == [mark for mark in kept if mark in examined]
+    assert marks_of(store.new()) == [mark for mark in kept if mark > 6]
+    for mark in range(40, 60):
+        store.consider(live(mark), time_ns=mark, origin=Origin(id=mark))
+    store.mark_slept(newest_id=59)
+    assert len(store) == 4
+    assert store.new() is None
 
 
 def test_blocks_of_different_runs_have_different_numbers(

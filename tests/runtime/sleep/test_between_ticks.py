@@ -60,6 +60,18 @@ def test_accepted_weights_are_loaded_and_the_carry_is_rebuilt(loop):
     assert loop.memory_writer.transitions.latest(16) is None, "no window spans a swap"
 
 
+def test_what_an_accepted_night_has_examined_is_old_on_the_disk_once_its_weights_are(loop):
+    """After a kill between the two the windows were old, by a night whose weights were lost."""
+    changes = []
+    loop.memory_writer.memory.recorder = lambda change: changes.append(change.slot)
+    candidate = copy.deepcopy(loop.reasoner.model)
+    loop.between_ticks._end_night(EndedNight(report=report(SleepOutcome.ACCEPTED), candidate=candidate))
+    assert changes == []
+    assert loop.memory_writer.memory.examination.num_new == 0
+    loop.between_ticks._end_night(EndedNight(report=report(SleepOutcome.UNDECIDED), candidate=None))
+    assert changes == [-1]
+
+
 def test_there_is_no_practice_during_a_night(loop, monkeypatch: pytest.MonkeyPatch):
     sleeper = loop.between_ticks.sleeper
     monkeypatch.setattr(type(sleeper), "is_sleeping", property(lambda self: True))
@@ -140,6 +152,28 @@ def test_a_skipped_night_leaves_the_examined_windows_new(start, settings):
     night = gather_night(loop.memory_writer.memory, loop.reasoner.model)
     assert night is not None
     assert night.is_new.all()
+
+
+def test_windows_that_come_during_a_night_are_new_for_the_next_one(
+    start, settings, monkeypatch: pytest.MonkeyPatch
+):
+    sleep = SLEEP | {"first_after_secs": 15, "min_examined": 1, "num_steps": 1}
+    memory = {"num_experiences": 640, "num_recall": 64, "num_transitions": 256}
+    loop = start(settings(practice={"window_ticks": 8}, sleep=sleep, memory=memory)).loop
+    ticks, sleeper = loop.between_ticks, loop.between_ticks.sleeper
+    with monkeypatch.context() as patched:  # the night lasts
+        patched.setattr(type(sleeper), "collect", lambda self, now_ns: None)
+        loop.run(num_ticks=310)
+        assert ticks.is_asleep
+        examination = loop.memory_writer.memory.examination
+        num_then = len(examination)
+        loop.run(num_ticks=100)
+        num_later = len(examination) - num_then
+        assert num_later > 0
+    loop.run(num_ticks=1)
+    assert not ticks.is_asleep
+    assert examination.num_new >= num_later
+    assert len(examination) > examination.num_new
 
 
 def test_a_night_that_takes_place_is_a_dream(start, settings):

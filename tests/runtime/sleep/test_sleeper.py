@@ -83,7 +83,7 @@ def test_a_killed_night_is_reported_as_failed(night: Night, tmp_path: Path):
     ended = waited_for(sleeper)
     assert ended.candidate is None
     assert ended.report.outcome is SleepOutcome.FAILED
-    assert "status -9" in ended.report.reason
+    assert "was ended by SIGKILL" in ended.report.reason
     assert ended.report.tick == PLAN.tick
     assert sleeper.collect(2 * SECOND) is None
 

@@ -175,6 +175,20 @@ def test_better_weights_are_taken_between_ticks_and_restart_the_puzzles_under_wa
     assert life.recorder.solving[-1].num_swapped == 1
 
 
+@pytest.mark.parametrize("has_weights", [True, False])
+def test_an_offer_that_changes_nothing_restarts_no_puzzle(live, has_weights):
+    """As of a night that was rolled back, and of one that was skipped."""
+    life = live(SolvingConfig(segments=3, rows=2))
+    life.loop.run(num_ticks=3)
+    assert life.recorder.solving[-1].num_under_way > 0
+    for _ in range(3):
+        life.learner.offers.append(offer(weights_of(life) if has_weights else None, kind="night"))
+        life.loop.run(num_ticks=10)
+    assert life.learner.offers == []
+    assert (life.solver.num_swapped, life.solver.num_refused) == (0, 0)
+    assert not any(answer.weights_changed for answer in life.recorder.answers)
+
+
 def test_new_weights_at_every_tick_do_not_keep_a_puzzle_for_ever(live):
     life = live(SolvingConfig(segments=2, rows=1, max_segments=8), window=1)
     weights = weights_of(life)

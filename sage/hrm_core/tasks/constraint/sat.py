@@ -9,6 +9,7 @@ false, 3 true, 4..84 four signs in base 3 (0 negated, 1 absent, 2 there), the fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +119,10 @@ class SatTask(Generated):
         digits = padded.reshape(num, num_clauses * self._row_width, NUM_PACKED) + 1
         cells: np.ndarray = SIGNS + (digits * 3 ** np.arange(NUM_PACKED)).sum(axis=2)
         return cells
+
+    def draw_held_out(self, num: int, seed: Sequence[int], without: Examples) -> Examples:
+        """None where the evaluation set was given: there are no others."""
+        return without.take(slice(0)) if self._given else super().draw_held_out(num, seed, without)
 
     def held_out(self, num: int) -> Examples:
         if not self._given:

@@ -212,6 +212,18 @@ class SudokuTask(SudokuRules, Generated):
             puzzles, grids = puzzles[is_mine], grids[is_mine]
         return without_ids(puzzles + BLANK, grids + BLANK)
 
+    def are_held_out(self, inputs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether puzzles (N, L) with these solutions are on the side of `held_out`, made by it or
+        not.
+        """
+        from sage.hrm_core.tasks.sudoku import kernel as sudoku_kernel
+
+        box, grids = self.box, solutions.astype(np.int64) - BLANK
+        if box.num_digits != 4:
+            return are_held_out(orbit_keys(grids, box))
+        puzzles = inputs.astype(np.int64) - BLANK
+        return are_held_out(sudoku_kernel.puzzle_keys(puzzles, grids, _all_places(box), box.num_digits))
+
     def _dig_hard(
         self, grids: np.ndarray, is_hard: np.ndarray, chance: np.ndarray, puzzles: np.ndarray
     ) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Dreams: puzzles that no life has brought, from the task's generator and from the model's own answers.
 
 Invariant: every dream has a solution that the rules accept, and the only one where the task's puzzles have
-one; none is an examined puzzle in any symmetric form, or one of those that the night asks. With a given cell
-less a training puzzle can be a held-out one where the task decides by the puzzle, as for 4x4 sudokus.
+one; none is an examined puzzle in any symmetric form, one of those that the night asks, or held out by a task
+that can tell. With a given cell less a training puzzle can be a held-out one where the task decides by the
+puzzle, as for 4x4 sudokus.
 Shapes: N puzzles, L cells.  apart (M,) uint64: orbit keys of puzzles that judge the night.
 """
 
@@ -46,6 +47,7 @@ def rolled_out(
     index, _ = trace.halted()
     answers = trace.answers[index, np.arange(len(inputs))]
     is_kept = np.asarray(task.verify(inputs, answers), bool) & _have_one_solution(task, inputs)
+    is_kept[is_kept] = ~are_of_other_side(task, inputs[is_kept], answers[is_kept])
     return _pool(inputs[is_kept], answers[is_kept], weight, Provenance.ROLLED_OUT)
 
 
@@ -71,6 +73,16 @@ def may_be_learned(task: Task, inputs: np.ndarray, apart: np.ndarray) -> np.ndar
     keys = orbit_keys(task, inputs)
     found: np.ndarray = ~are_examined(keys) & ~np.isin(keys, apart)
     return found
+
+
+def are_of_other_side(task: Task, inputs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
+    """(N,) bool: of puzzles with solutions (N, L) those that the task holds out, where it can tell: any night
+    may ask them.
+    """
+    find: Any = getattr(task, "are_held_out", None)
+    if find is None or not len(inputs):
+        return np.zeros(len(inputs), bool)
+    return np.asarray(find(inputs, solutions), bool)
 
 
 def _have_one_solution(task: Task, inputs: np.ndarray) -> np.ndarray:

@@ -30,8 +30,8 @@ from sage.runtime.sleep.judge import (
     net_of_blocks,
     paired_difference,
 )
+from sage.runtime.sleep.puzzles.held_out_draw import HeldOutDraw
 from sage.runtime.sleep.puzzles.table import Provenance, PuzzleTable
-from sage.runtime.solving.examine import NUM_SUMMARISED
 
 #: With fewer new puzzles, new and old ones are judged together.
 MIN_NEW = 16
@@ -48,6 +48,7 @@ MAX_REPETITION, MIN_ENTROPY, MIN_SENSITIVITY = 0.5, 0.5, 0.25
 class ExaminedLevel:
     """name, task: of the level.  examples: labels IGNORED where no solution is known.  is_new (N,) bool:
     since the night before.  num_asked: how many of the task's held-out puzzles are among them, the last ones.
+    draw: of these, None without any.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ExaminedLevel:
     examples: Examples
     is_new: np.ndarray
     num_asked: int = 0
+    draw: HeldOutDraw | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -72,12 +74,11 @@ class ExaminedLevel:
 
     @classmethod
     def of(
-        cls, name: str, task: Task, table: PuzzleTable, slept_at: int, *, num_asked: int = 0
+        cls, name: str, task: Task, table: PuzzleTable, slept_at: int, *, draw: HeldOutDraw | None = None
     ) -> ExaminedLevel:
-        """A copy of the rows in use, then `num_asked` held-out puzzles of the task, which count as new: those
-        after the first ones, which a session's summary counts, or the last ones where the task has fewer.
+        """A copy of the rows in use, then the first puzzles of the draw, which count as new.
 
-        slept_at: tick of the night before, -1 without one.
+        slept_at: tick of the newest puzzle that the night before has examined, -1 without one.
         """
         rows = slice(table.count)
         is_known = table.columns["provenance"][rows] != Provenance.NONE
@@ -87,11 +88,9 @@ class ExaminedLevel:
             task=task,
             examples=without_ids(table.cells[rows], labels),
             is_new=table.columns["tick"][rows] > slept_at,
+            draw=draw,
         )
-        if not num_asked:
-            return level
-        asked = task.held_out(NUM_SUMMARISED + num_asked)
-        return level.and_asked(asked.take(slice(-num_asked, None)))
+        return level if draw is None else level.and_asked(draw.of(task, draw.first))
 
     def and_asked(self, asked: Examples) -> ExaminedLevel:
         """With these held-out puzzles of the task at the end."""
@@ -105,11 +104,11 @@ class ExaminedLevel:
         )
 
     def more(self, num: int, trained: np.ndarray) -> Examples:
-        """Up to `num` held-out puzzles of the task that follow those asked; none where it has no more.
+        """Up to `num` puzzles of the draw that follow those asked; none where it has no more.
         trained (M,) uint64: orbit keys of puzzles that the night has made and trained on, left out here.
         """
-        start = NUM_SUMMARISED + self.num_asked
-        found = self.task.held_out(start + num).take(slice(start, None))
+        assert self.draw is not None
+        found = self.draw.of(self.task, self.num_asked + num).take(slice(self.num_asked, None))
         if len(found) and len(trained):
             found = found.take(np.flatnonzero(~np.isin(orbit_keys(self.task, found.inputs), trained)))
         return found

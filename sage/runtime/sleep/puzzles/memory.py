@@ -74,6 +74,12 @@ class PuzzleMemory:
     def nbytes(self) -> int:
         return sum(level.nbytes for level in self.levels)
 
+    @property
+    def newest_examined_tick(self) -> int:
+        """Of all levels, OLD_TICK without one of this run."""
+        ticks = (level.examined.columns["tick"][: level.examined.count] for level in self.levels)
+        return max((int(each.max()) for each in ticks if each.size), default=OLD_TICK)
+
     def note(self, experience: PuzzleExperience) -> None:
         """Keep an experience, or not. InputError for a level or a number of cells that does not exist."""
         if not 0 <= experience.level < len(self.levels):

@@ -32,6 +32,7 @@ from sage.runtime.sleep.puzzles.examination import (
     why_collapsed,
 )
 from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer, is_finite, train_config
+from sage.runtime.sleep.puzzles.held_out_draw import HeldOutDraw
 from sage.runtime.sleep.puzzles.memory import PuzzleMemory
 from sage.runtime.sleep.puzzles.night_search import Searched, search_unsolved
 from sage.runtime.sleep.puzzles.pool import Pool, PoolTask, TaskRows
@@ -65,7 +66,7 @@ class NightResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightPlan:
-    """stream: name of the puzzle stream.  slept_at: tick of the night before, -1 without one."""
+    """stream: name of the puzzle stream.  slept_at: of the trainer."""
 
     stream: str
     names: tuple[str, ...]
@@ -78,8 +79,9 @@ class NightPlan:
 class PuzzleNight:
     """Call `advance` until it returns a result. on_step: called with the candidate after each training step.
 
-    family: in the weights that the loop has; it is copied.  ranks: processes that train the candidate;
-    each of them examines all puzzles and comes to the same result.
+    family: in the weights that the loop has; it is copied.  ranks: processes that train the candidate. Each
+    of them examines all puzzles, and the first one's verdict counts. Two machines may answer a puzzle
+    differently: what each step trains is decided by all of them together.
     """
 
     def __init__(
@@ -102,13 +104,21 @@ class PuzzleNight:
         self._on_step = on_step
         self._clock = clock
         self._rng = np.random.default_rng((plan.seed, 13))
+        self._level_rng = np.random.default_rng((plan.seed, 17))  # equal on all ranks, whatever they draw
+        config = plan.config
+        draw = HeldOutDraw(
+            # of a folder's night the memory alone says that it is another one
+            seed=(plan.seed, memory.num_noted),
+            first=config.num_asked,
+            most=max(config.num_asked, config.max_asked),
+        )
         self._examined = [
             ExaminedLevel.of(
                 name,
                 task,
                 level.examined,
                 plan.slept_at,
-                num_asked=plan.config.num_asked if level.recent.count else 0,
+                draw=draw if config.num_asked and level.recent.count else None,
             )
             for name, task, level in zip(plan.names, tasks, memory.levels)
         ]
@@ -142,7 +152,9 @@ class PuzzleNight:
         before = yield from self._examine(self._before)
         candidate = self._before.copy(self._device)
         wrong = yield from self._prepare(candidate)
-        if not wrong:
+        if self._ranks.any(bool(wrong)):
+            wrong = wrong or "another process of this night has nothing that it may train on"
+        else:
             wrong = yield from self._train(candidate, before)
         verdict = yield from self._judge(candidate, before, wrong)
         values = {field.name: getattr(verdict, field.name) for field in dataclasses.fields(verdict)}
@@ -288,13 +300,15 @@ class PuzzleNight:
             PoolTask(pool, task, moves=config.night_symmetries) if len(pool) else None
             for pool, task in zip(self._pools, self._tasks)
         ]
-        levels = [index for index, task in enumerate(tasks) if task is not None]
+        levels = [index for index, task in enumerate(tasks) if not self._ranks.any(task is None)]
+        if not levels:
+            return "the processes of this night have no level in common to train on"
         sources = {index: TaskRows(self._with_episodes(index, tasks[index]), self._rng) for index in levels}
-        needs = np.array([1.0 + LEAST_NEED - before[index].share for index in levels])
+        needs = np.array([1.0 + LEAST_NEED - self._ranks.mean(before[index].share) for index in levels])
         shortest = min(NUM_AVERAGED, 1.0 / (1.0 - config.ema_decay))
         started = self._clock()
         for _ in range(config.night_steps):
-            level = int(self._rng.choice(levels, p=needs / needs.sum()))
+            level = int(self._level_rng.choice(levels, p=needs / needs.sum()))
             if config.night_cpu_secs is not None:
                 trainer.end_at(self._last_step(config.night_cpu_secs, self._spent(started)))
             trainer.average_over(max(shortest, config.ema_share * len(self._losses)))

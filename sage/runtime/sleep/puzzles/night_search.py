@@ -14,7 +14,7 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.from_search.episode_task import EpisodeTask
-from sage.hrm_core.from_search.episodes import PUZZLE, Episodes
+from sage.hrm_core.from_search.episodes import DEAD, PUZZLE, Episodes
 from sage.hrm_core.from_search.labelling import episodes_of
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import Engine
@@ -22,7 +22,7 @@ from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
-from sage.runtime.sleep.puzzles.dreams import may_be_learned
+from sage.runtime.sleep.puzzles.dreams import are_of_other_side, may_be_learned
 from sage.runtime.sleep.puzzles.pool import Pool
 from sage.runtime.sleep.puzzles.table import Provenance
 
@@ -101,6 +101,10 @@ def search_unsolved(
             calls.append(num_calls)
     episodes = Episodes.joined(parts)
     episodes = episodes.take(np.flatnonzero(may_be_learned(task, episodes.inputs, apart)))
+    alive = np.flatnonzero(episodes.kind != DEAD)
+    is_of_other_side = np.zeros(len(episodes), bool)
+    is_of_other_side[alive] = are_of_other_side(task, episodes.inputs[alive], episodes.labels[alive])
+    episodes = episodes.take(np.flatnonzero(~is_of_other_side))
     yield Searched(
         level=level,
         numbers=numbers[solved],

@@ -2,7 +2,8 @@
 
 Layout of the folder:  experiences.journal  memory.safetensors  weights.safetensors
 Invariant: an experience is acknowledged once its journal row is on the disk; opening the folder after a
-kill -9 gives every acknowledged experience once.
+kill -9 gives every acknowledged experience once. A night took place where its weights are on the disk: their
+file states what it examined, and a snapshot of memory never has more.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class TrainerStore:
         self._refused = 0
         applied = restore_memory(folder, trainer, run=run, may_rename=True)
         self._noted = self._acknowledged = applied.noted
+        self._slept_at = trainer.slept_at  # of the weights on the disk
         self._journal = Journal(
             folder / JOURNAL,
             contents=_with_rows_of_others_aside(folder / JOURNAL, applied),
@@ -101,7 +103,10 @@ class TrainerStore:
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
         """OSError where the disk is full: the file before stays."""
-        save_weights(self._folder / WEIGHTS, weights, num_steps=self._trainer.num_steps)
+        trainer = self._trainer
+        night = {"run": self._run, "slept_at": trainer.slept_at}
+        save_weights(self._folder / WEIGHTS, weights, num_steps=trainer.num_steps, night=night)
+        self._slept_at = trainer.slept_at
 
     def save_memory(self) -> None:
         """A snapshot; the journal's rows that it holds are then deleted. OSError where the disk is full."""
@@ -111,7 +116,7 @@ class TrainerStore:
             "applied": applied,
             "run": self._run,
             "noted": self._noted,
-            "slept_at": self._trainer.slept_at,
+            "slept_at": self._slept_at,
             "num_nights": self._trainer.num_nights,
         }
         contents = Contents(arrays=self._trainer.memory.state(), scalars=scalars)
@@ -166,6 +171,7 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
         pass
     except DamagedFile as error:
         leave_out(str(error))
+    trainer.slept_at = max(trainer.slept_at, _slept_at(folder / WEIGHTS, run))
     journal = read_journal(folder / JOURNAL, after=sequence)
     if journal.num_damaged:
         _log.warning("%s: %d damaged rows are left out", folder / JOURNAL, journal.num_damaged)
@@ -184,6 +190,15 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename
     if others:
         _log.warning("%s: %d rows of other levels are left out", folder / JOURNAL, len(others))
     return Applied(sequence=sequence, noted=noted, contents=journal, others=frozenset(others))
+
+
+def _slept_at(path: Path, run: int) -> int:
+    """Of the weights, which may be of a night that ended just before a kill; -1 of another run's."""
+    try:
+        scalars = read_checked(path, schema=WEIGHTS_SCHEMA).scalars
+    except (FileNotFoundError, DamagedFile):
+        return -1
+    return int(scalars["slept_at"]) if scalars.get("run") == run else -1
 
 
 def _is_damaged(path: Path) -> bool:
@@ -252,9 +267,13 @@ def _written(folder: Path, run: int) -> tuple[int, int, JournalContents]:
     return noted, max(applied, contents.newest_sequence), contents
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor], *, num_steps: int) -> None:
+def save_weights(
+    path: Path, weights: Mapping[str, Tensor], *, num_steps: int, night: Mapping[str, int] | None = None
+) -> None:
+    """night: run and slept_at of the trainer's newest night."""
     arrays = {name: tensor.numpy() for name, tensor in weights.items()}
-    write_checked(path, Contents(arrays=arrays, scalars={"num_steps": num_steps}), schema=WEIGHTS_SCHEMA)
+    scalars = {"num_steps": num_steps, **(night or {})}
+    write_checked(path, Contents(arrays=arrays, scalars=scalars), schema=WEIGHTS_SCHEMA)
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], int]:

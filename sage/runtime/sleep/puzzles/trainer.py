@@ -19,15 +19,15 @@ from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
 from sage.runtime.sleep.judge import SLEPT
 from sage.runtime.sleep.puzzles.family_trainer import check_learns
-from sage.runtime.sleep.puzzles.memory import PuzzleMemory
+from sage.runtime.sleep.puzzles.memory import OLD_TICK, PuzzleMemory
 from sage.runtime.sleep.puzzles.night import NightPlan, NightResult, PuzzleNight
 from sage.runtime.sleep.puzzles.practice import PuzzlePractice
 from sage.runtime.solving.learner import Offer
 
 
 class PuzzleTrainer:
-    """stream: its name in reports.  names, tasks, configs: of each level.  slept_at: tick of the last night
-    that was accepted or undecided, -1 before it.
+    """stream: its name in reports.  names, tasks, configs: of each level.  slept_at: tick of the newest
+    puzzle that the last accepted or undecided night examined, -1 before it.
 
     InputError where `learns` or `night_learns` does not fit the models, or a task cannot be searched though
     night_calls is above 0.
@@ -57,6 +57,7 @@ class PuzzleTrainer:
                     f"night_calls is {config.night_calls}: task {task.spec.name} cannot be searched: give 0"
                 )
         self._night: PuzzleNight | None = None
+        self._newest_tick = OLD_TICK  # of the puzzles that the night in progress examines
         self.num_nights = 0
         self.slept_at = -1
 
@@ -120,6 +121,7 @@ class PuzzleTrainer:
             slept_at=self.slept_at,
         )
         self.num_nights += 1
+        self._newest_tick = self.memory.newest_examined_tick  # others may be on their way here
         self._night = PuzzleNight(self.tasks, family, self.memory, plan, on_step=on_step, ranks=ranks)
 
     def advance_night(self) -> Offer | None:
@@ -148,7 +150,7 @@ class PuzzleTrainer:
         if result.report.outcome is SleepOutcome.ACCEPTED:
             self._practice.load(result.weights)
         if result.report.outcome in SLEPT:
-            self.slept_at = result.report.tick
+            self.slept_at = max(self.slept_at, self._newest_tick)
         for searched in result.searched:
             table = self.memory.levels[searched.level].unsolved
             for number, inputs, solution, calls in zip(

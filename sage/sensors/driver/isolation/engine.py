@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from sage.errors import InputError
+from sage.exit_status import how_it_ended
 from sage.mailbox.record import KIND_SUMMARY, SUMMARY
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.sensors.config import SensorConfig
@@ -140,11 +140,8 @@ class SensorProcess:
         self._process.kill()
 
     def describe_end(self) -> str:
-        """How it ended, and the last lines of its stderr."""
-        code = self._process.returncode
-        if code is not None and code < 0:
-            return self.with_output(f"its process was ended by {signal.Signals(-code).name}")
-        return self.with_output(f"its process ended with status {code}")
+        """Of one that has ended: how, and the last lines of its stderr."""
+        return self.with_output(f"its process {how_it_ended(self._process.returncode)}")
 
     def with_output(self, message: str) -> str:
         """`message`, followed by the last lines of its stderr if there are any. For a process that is

@@ -73,6 +73,20 @@ def test_no_dream_is_a_puzzle_that_the_night_asks(
     assert len(generated(task, 20, 0.5, np.random.default_rng(0), apart=every)) == 0
 
 
+def test_no_dream_is_a_puzzle_that_another_night_may_ask(
+    tasks: list[Task], shipped_weights: dict[str, Tensor]
+) -> None:
+    task: Any = tasks[0]
+    family = family_of("sudoku", [task.spec])
+    family.load_weights(shipped_weights)
+    held_out = task.held_out(60)
+    assert task.are_held_out(held_out.inputs, held_out.labels).all()
+    assert len(rolled_out(family[0], task, held_out.inputs, 0.5)) == 0
+    for size in (0, 1):
+        drawn = tasks[size].sample(60, np.random.default_rng(5))
+        assert not tasks[size].are_held_out(drawn.inputs, drawn.labels).any()
+
+
 def test_an_opened_puzzle_has_one_given_less(tasks: list[Task]) -> None:
     examples = tasks[0].sample(20, np.random.default_rng(3))
     inputs = opened(tasks[0], examples, np.random.default_rng(3))

@@ -21,7 +21,6 @@ from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, judge
 from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer
 from sage.runtime.sleep.puzzles.night import NightPlan, PuzzleNight, why_diverged
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
-from sage.runtime.solving.examine import NUM_SUMMARISED
 from sage.runtime.solving.learner import Offer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed, MakeTrainer
 
@@ -72,7 +71,25 @@ def test_a_night_that_helps_is_accepted_with_its_shares_by_level(make_trainer: M
     assert report.gain == pytest.approx(report.loss_before - report.loss_after)
     assert not _are_equal(offer.weights, before)
     assert _are_equal(trainer.weights(), offer.weights)
-    assert trainer.slept_at == 1000
+    assert trainer.slept_at == trainer.memory.newest_examined_tick
+
+
+def test_puzzles_that_reach_the_trainer_after_the_begin_of_a_night_are_new_for_the_next_one(
+    make_trainer: MakeTrainer, feed: Feed
+) -> None:
+    """They were answered before it, and were in the mailbox."""
+    trainer = make_trainer(200, night_steps=1)
+    trainer.begin_night(1000)
+    examined = trainer.memory.levels[0].examined
+    num_examined = examined.count
+    for experience in feed(200, first=200):  # ticks 200 to 399
+        trainer.memory.note(experience)
+    while trainer.advance_night() is None:
+        pass
+    assert examined.count > num_examined > 0
+    is_new = examined.columns["tick"][: examined.count] > trainer.slept_at
+    assert not is_new[:num_examined].any()
+    assert is_new[num_examined:].all()
 
 
 def test_a_model_that_solves_everything_gains_nothing_and_keeps_its_weights(
@@ -295,14 +312,6 @@ def test_an_old_orbit_that_is_lost_counts_once() -> None:
     after = np.arange(num) < len(others)
     verdict = judge([level], _answers(examples, np.ones(num, bool)), _answers(examples, after), 0)
     assert verdict.outcome is SleepOutcome.UNDECIDED
-
-
-def test_a_night_is_not_judged_by_the_held_out_puzzles_of_the_summary(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer(40)
-    level = ExaminedLevel.of("4x4", trainer.tasks[0], trainer.memory.levels[0].examined, -1, num_asked=64)
-    held_out = trainer.tasks[0].held_out(NUM_SUMMARISED + 64).inputs
-    np.testing.assert_array_equal(level.examples.inputs[-64:], held_out[NUM_SUMMARISED:])
-    assert level.is_new[-64:].all()
 
 
 def test_search_finds_solutions_that_no_teacher_showed(

@@ -90,6 +90,7 @@ def sleep_on_folder(folder: Path, trainer: PuzzleTrainer, device: torch.device |
     if ranks.index:
         return offer.report
     if offer.report.outcome is SleepOutcome.ACCEPTED:
+        assert offer.weights is not None
         family = ModelFamily(trainer.configs)
         family.load_weights(offer.weights)
         family[0].save_pretrained(folder / CANDIDATE)

@@ -19,6 +19,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sage.errors import InputError
+from sage.exit_status import how_it_ended
 from sage.mailbox.clock import Clock
 from sage.mailbox.handles import Lease
 from sage.mailbox.hub import Hub
@@ -78,14 +79,13 @@ class ProcessLearner:
         self._offers = hub.shared_focus(
             f"{setup.stream}.offers",
             slots=OFFER_SLOTS,
-            slot_bytes=offer_bytes(weights),
+            slot_bytes=offer_bytes(weights, (setup.stream, *setup.names)),
             policy="drop_newest",
         )
         self._board = Board.create(f"{self._experiences.name}.board")
         self._epoch_ns = 0
         self._run = int.from_bytes(os.urandom(7), "little")
         self._process: subprocess.Popen[bytes] | None = None
-        self._weights: dict[str, Tensor] = weights
         self._waiting: deque[tuple[int, PuzzleExperience]] = deque()
         self._num_sent = 0
         self._num_noted = 0
@@ -123,10 +123,9 @@ class ProcessLearner:
         return self._board.error
 
     def open(self, weights: Mapping[str, Tensor]) -> None:
-        self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         self._folder = folder_of_levels(self._folder, self._setup.names, self._setup.tasks)
         self._folder.mkdir(parents=True, exist_ok=True)
-        save_weights(self._folder / WEIGHTS, self._weights, num_steps=0)
+        save_weights(self._folder / WEIGHTS, _on_host(weights), num_steps=0)
         self._epoch_ns = time.time_ns()
         link = TrainerLink(
             experiences=self._experiences.name,
@@ -179,11 +178,10 @@ class ProcessLearner:
                 found = offer
         if found is not None:
             self._delay_secs = FIRST_DELAY_SECS
-            self._weights = {name: tensor.clone() for name, tensor in found.weights.items()}
         if found is not None and found.kind == "night":
             self._end_night()
             self._failed = None
-        elif self._failed is not None:
+        elif found is None:
             found, self._failed = self._failed, None
         return found
 
@@ -248,9 +246,8 @@ class ProcessLearner:
         self._board.close()
 
     def _save(self, weights: Mapping[str, Tensor]) -> None:
-        kept = {name: tensor.detach().cpu() for name, tensor in weights.items()}
         try:
-            save_weights(self._folder / WEIGHTS, kept, num_steps=self._board.num_steps)
+            save_weights(self._folder / WEIGHTS, _on_host(weights), num_steps=self._board.num_steps)
         except OSError as error:
             _log.error("%s: the weights of the end are not written: %s", self._folder, error)
 
@@ -290,7 +287,7 @@ class ProcessLearner:
 
     def _note_end(self, code: int) -> None:
         self._process = None
-        reason = self._hung or f"the trainer's process ended with status {code}"
+        reason = self._hung or f"the trainer's process {how_it_ended(code)}"
         if self._board.error:
             reason = f"{reason}: {self._board.error}"
         _log.warning("%s: %s", self._setup.stream, reason)
@@ -311,7 +308,7 @@ class ProcessLearner:
             stream=self._setup.stream,
         )
         return Offer(
-            weights=self._weights,
+            weights=None,
             kind="night",
             num_steps=self._board.num_steps,
             loss=self._board.loss,
@@ -339,3 +336,7 @@ class ProcessLearner:
                 write_experience(loan.array, experience)
                 loan.publish(stamp_ns=self._clock.now_ns(), sequence=number)
             self._num_sent += 1
+
+
+def _on_host(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in weights.items()}

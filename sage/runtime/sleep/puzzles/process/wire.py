@@ -2,8 +2,8 @@
 
 Layout of an experience, int64 (15 + 3 R,): the fields of `_FIELDS`, trust and confidence as their bits, the
 counts of cells, answer and solution (-1: none), then the three.
-Layout of an offer, uint8: the length of the header (8 bytes), the header in JSON, zeros up to WEIGHTS_OFFSET,
-then the float32 weights one after another in the order of their names.
+Layout of an offer, uint8 (offer_bytes,): the length of the header (8 bytes), the header in JSON, its room to
+the end, then the float32 weights one after another in the order of their names.
 Invariant: writing and reading copy nothing but the tensor itself.
 """
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,11 @@ _FIELDS = ("number", "level", "num_segments", "num_calls", "tick", "time_ns", "e
 _BITS = len(_FIELDS)
 _COUNTS = _BITS + 2
 HEADER_WORDS = _COUNTS + 3
-WEIGHTS_OFFSET = 1 << 14
+#: Of a header without its levels, with several thousand characters of the night's reason; and of a level's
+#: figures beside its name.
+HEADER_BYTES, LEVEL_BYTES = 1 << 14, 256
+_ALIGNMENT = 64
+_CUT = "..."
 
 
 def experience_size(room: int) -> int:
@@ -78,26 +84,24 @@ def read_experience(message: np.ndarray) -> PuzzleExperience:
     )
 
 
-def offer_bytes(weights: Mapping[str, Tensor]) -> int:
-    return WEIGHTS_OFFSET + 4 * sum(tensor.numel() for tensor in weights.values())
+def offer_bytes(weights: Mapping[str, Tensor], names: Sequence[str]) -> int:
+    """names: of the stream and of its levels."""
+    room = HEADER_BYTES + sum(LEVEL_BYTES + len(json.dumps(name)) for name in names)
+    return -(-room // _ALIGNMENT) * _ALIGNMENT + _weights_bytes(tensor.shape for tensor in weights.values())
 
 
 def write_offer(out: np.ndarray, offer: Offer, *, night: int) -> None:
-    """out: (offer_bytes,) uint8.  night: its number, 0 for practice."""
-    header = json.dumps(
-        {
-            "kind": offer.kind,
-            "num_steps": offer.num_steps,
-            "loss": offer.loss if math.isfinite(offer.loss) else None,
-            "night": night,
-            "report": None if offer.report is None else to_plain(offer.report),
-        }
-    ).encode()
-    if len(header) > WEIGHTS_OFFSET - 8:
-        raise DataError(f"an offer's header has {len(header)} bytes, at most {WEIGHTS_OFFSET - 8} fit")
+    """out: (offer_bytes,) uint8.  night: its number, 0 for practice. A reason without room is cut."""
+    assert offer.weights is not None
+    room = len(out) - _weights_bytes(tensor.shape for tensor in offer.weights.values())
+    header = _header(offer, night)
+    if len(header) > room - 8 and offer.report is not None:
+        without = replace(offer, report=replace(offer.report, reason=""))
+        reason = _cut(offer.report.reason, room - 8 - len(_header(without, night)))
+        header = _header(replace(offer, report=replace(offer.report, reason=reason)), night)
     out[:8].view(np.int64)[0] = len(header)
     out[8 : 8 + len(header)] = np.frombuffer(header, np.uint8)
-    flat = torch.from_numpy(out[WEIGHTS_OFFSET:].view(np.float32))
+    flat = torch.from_numpy(out[room:].view(np.float32))
     start = 0
     for _, tensor in sorted(offer.weights.items()):
         flat[start : start + tensor.numel()].copy_(tensor.reshape(-1))
@@ -111,7 +115,7 @@ def read_offer(message: Tensor, shapes: Mapping[str, torch.Size]) -> tuple[Offer
     """
     length = int(message[:8].view(torch.int64)[0])
     header: dict[str, Any] = json.loads(message[8 : 8 + length].numpy().tobytes())
-    flat = message[WEIGHTS_OFFSET:].view(torch.float32)
+    flat = message[len(message) - _weights_bytes(shapes.values()) :].view(torch.float32)
     weights, start = {}, 0
     for name, shape in sorted(shapes.items()):
         weights[name] = flat[start : start + shape.numel()].view(shape)
@@ -125,3 +129,24 @@ def read_offer(message: Tensor, shapes: Mapping[str, torch.Size]) -> tuple[Offer
         report=None if report is None else report_of(report),
     )
     return offer, header["night"]
+
+
+def _header(offer: Offer, night: int) -> bytes:
+    plain = {
+        "kind": offer.kind,
+        "num_steps": offer.num_steps,
+        "loss": offer.loss if math.isfinite(offer.loss) else None,
+        "night": night,
+        "report": None if offer.report is None else to_plain(offer.report),
+    }
+    return json.dumps(plain).encode()
+
+
+def _cut(text: str, most: int) -> str:
+    """The start of a text that has more than `most` bytes in JSON, with _CUT behind it."""
+    ends = accumulate(len(json.dumps(character)) - 2 for character in text)
+    return text[: sum(end <= most - len(_CUT) for end in ends)] + _CUT
+
+
+def _weights_bytes(shapes: Iterable[torch.Size]) -> int:
+    return 4 * sum(shape.numel() for shape in shapes)

@@ -50,7 +50,7 @@ class TrainerProcess:
         self._trainer.load(weights, num_steps=num_steps)
         self._experiences = SharedFocus.attach(link.experiences, clock=clock, engine="plain")
         self._offers = SharedFocus.attach(link.offers, clock=clock, engine="plain")
-        self._offer_bytes = offer_bytes(self._trainer.weights())
+        self._offer_bytes = offer_bytes(self._trainer.weights(), (self._trainer.stream, *self._trainer.names))
         self._night = 0
         self._unsent: tuple[Offer, int] | None = None  # with the number of its night
         now = time.monotonic()
@@ -59,7 +59,7 @@ class TrainerProcess:
         self._num_steps_offered = 0
         self._sequence = 0
         self._refused: tuple[int, PuzzleExperience] | None = None
-        self._save_problem = ""
+        self._save_problems: dict[str, str] = {}
 
     def run(self) -> None:
         self._board.state = RUNNING
@@ -100,9 +100,12 @@ class TrainerProcess:
         return True
 
     def _end_night(self, offer: Offer) -> None:
+        """Weights first: a kill before they are on the disk leaves memory as before the night, one after that
+        the weights, which state what the night has examined; a search's solutions are then found again.
+        """
         self._board.night_under_way = 0
-        self._save(self._store.save_memory)
         self._save_weights(offer)
+        self._save("memory", self._store.save_memory)
         self._unsent = (offer, self._night)
 
     def _offer(self, offer: Offer) -> None:
@@ -113,16 +116,17 @@ class TrainerProcess:
     def _save_weights(self, offer: Offer) -> None:
         self._offer_at = time.monotonic() + self._config.offer_secs
         self._num_steps_offered = offer.num_steps
-        self._save(lambda: self._store.save_weights(offer.weights))
+        weights = offer.weights
+        assert weights is not None
+        self._save("weights", lambda: self._store.save_weights(weights))
 
-    def _save(self, save: Callable[[], None]) -> None:
+    def _save(self, name: str, save: Callable[[], None]) -> None:
         """On a full disk the file of before stays, the journal goes on, and it is tried again."""
+        self._save_problems[name] = ""
         try:
             save()
         except OSError as error:
-            self._save_problem = str(error)
-        else:
-            self._save_problem = ""
+            self._save_problems[name] = str(error)
 
     def _publish(self, offer: Offer, *, night: int) -> bool:
         """Weights as one loan; False without a free slot. night: its number, 0 for practice."""
@@ -175,11 +179,12 @@ class TrainerProcess:
         if time.monotonic() < self._snapshot_at:
             return
         self._snapshot_at = time.monotonic() + SNAPSHOT_SECS
-        self._save(self._store.save_memory)
+        self._save("memory", self._store.save_memory)
 
     def _report(self) -> None:
         self._board.acknowledged = self._store.acknowledged
-        self._board.problem = self._store.problem or self._save_problem
+        problems = (self._store.problem, *self._save_problems.values())
+        self._board.problem = next(filter(None, problems), "")
         self._board.num_steps = self._trainer.num_steps
         self._board.loss = self._trainer.loss
 

@@ -191,6 +191,24 @@ def test_the_weights_in_use_at_the_end_are_those_that_a_night_begins_with(
     assert all(torch.equal(tensor, in_use[name]) for name, tensor in weights.items())
 
 
+def test_a_night_that_does_not_take_place_offers_no_weights(
+    tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It offered the last ones again, also those that were refused."""
+    monkeypatch.setattr(ProcessLearner, "_start", lambda _: None)
+    rig = Rig(tasks[:1], tmp_path / "trainer")
+    rig.learner.open(rig.family.weights())
+    rig.learner.begin_night(7)
+    skipped = rig.learner.collect()
+    assert skipped is not None
+    assert skipped.report is not None
+    assert skipped.report.outcome is SleepOutcome.SKIPPED
+    assert skipped.weights is None
+    assert rig.learner.collect() is None
+    rig.learner.close()
+    rig.hub.close()
+
+
 def test_a_run_with_other_levels_has_a_folder_of_its_own(
     tasks: list[Task], feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ def test_an_offer_is_read_as_it_was_written_without_a_copy_of_its_weights() -> N
         stream="s",
         levels=(LevelExamination(level="4x4", num=2, before=0.5, after=1.0),),
     )
-    message = np.zeros(offer_bytes(weights), np.uint8)
+    message = np.zeros(offer_bytes(weights, ("s", "4x4")), np.uint8)
     offer = Offer(weights=weights, kind="night", num_steps=9, loss=math.nan, report=report)
     write_offer(message, offer, night=4)
     found, night = read_offer(
@@ -69,3 +69,32 @@ def test_an_offer_is_read_as_it_was_written_without_a_copy_of_its_weights() -> N
         assert torch.equal(found.weights[name], tensor)
     message[-4:] = 0
     assert found.weights["b"][1, 2] == 0
+
+
+@pytest.mark.parametrize("num_levels", [1, 400])
+def test_a_report_of_many_levels_with_a_long_reason_is_sent(num_levels: int) -> None:
+    """It ended the trainer's process: its header had more than 16 KiB."""
+    names = [f"level {number} of \N{CUBE ROOT} \u00fcbung" * 8 for number in range(num_levels)]
+    figures = {"num": 2**31, "before": 1 / 3, "after": -1e-300 / 3, "gain_low": 1 / 7, "gain_high": 1 / 9}
+    report = SleepReport(
+        outcome=SleepOutcome.UNDECIDED,
+        reason="\N{CUBE ROOT}'\"" * 20_000,
+        tick=2**60,
+        num_replayed=2**60,
+        num_examined=2**60,
+        num_steps=2**60,
+        stream="s" * 5000,
+        levels=tuple(LevelExamination(level=name, **figures) for name in names),
+    )
+    weights = {"a": torch.arange(7.0)}
+    message = np.zeros(offer_bytes(weights, [report.stream, *names]), np.uint8)
+    offer = Offer(weights=weights, kind="night", num_steps=9, loss=1 / 3, report=report)
+    write_offer(message, offer, night=4)
+    found, night = read_offer(torch.from_numpy(message), {"a": torch.Size([7])})
+    assert night == 4
+    assert torch.equal(found.weights["a"], weights["a"])
+    assert found.report.levels == report.levels
+    assert found.report.stream == report.stream
+    kept = found.report.reason.removesuffix("...")
+    assert report.reason.startswith(kept)
+    assert len(kept) > 1000

@@ -59,7 +59,7 @@ def test_one_without_room_waits_and_none_is_taken_before_it(feed: Feed) -> None:
     process._store, process._experiences = Store(), Experiences(messages)
     process._board = SimpleNamespace()
     process._trainer = SimpleNamespace(num_steps=0, loss=0.0)
-    process._refused, process._save_problem = None, ""
+    process._refused, process._save_problems = None, {}
     process._store.problem = "no space"
     for _ in range(2):
         process._take_experiences(0.0)
@@ -75,14 +75,21 @@ def test_one_without_room_waits_and_none_is_taken_before_it(feed: Feed) -> None:
 
 def test_a_disk_without_room_for_weights_is_a_problem() -> None:
     process = object.__new__(TrainerProcess)
+    process._store = Store()
+    process._board = SimpleNamespace()
+    process._trainer = SimpleNamespace(num_steps=0, loss=0.0)
+    process._save_problems = {}
 
     def full() -> None:
         raise OSError(28, "No space left on device")
 
-    process._save(full)
-    assert "No space left on device" in process._save_problem
-    process._save(lambda: None)
-    assert process._save_problem == ""
+    process._save("weights", full)
+    process._save("memory", lambda: None)
+    process._report()
+    assert "No space left on device" in process._board.problem
+    process._save("weights", lambda: None)
+    process._report()
+    assert process._board.problem == ""
 
 
 def test_a_result_that_waited_for_a_slot_is_of_its_own_night() -> None:
