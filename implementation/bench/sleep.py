@@ -73,7 +73,8 @@ def run_nights(arguments: Namespace) -> None:
     file = PairFile(None if arguments.quick else arguments.runs)
     found, tables = run_recordings(names, seeds, arguments.set, file, is_quick=arguments.quick)
     results = {"suite": "recordings", "seeds": seeds, "set": arguments.set, "recordings": found}
-    whole = harness.document("sleep_recordings", results | {"calibration": harness.calibrate()}, [])
+    bench = f"sleep_recordings_{names[0]}" if len(names) == 1 else "sleep_recordings"
+    whole = harness.document(bench, results | {"calibration": harness.calibrate()}, [])
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 
 
