@@ -94,7 +94,8 @@ def parse_dimacs(text: str, where: str) -> Formula:
                 numbers += [whole_number(word) for word in words]
         except (ValueError, IndexError):
             raise InputError(
-                f"{where}: line {number}: {line.strip()[:80]!r}: give 'p cnf VARIABLES CLAUSES', then literals"
+                f"{where}: line {number}: {line.strip()[:80]!r}: give 'p cnf VARIABLES CLAUSES', then"
+                " literals"
             ) from None
     if num_vars < 0:
         raise InputError(f"{where}: no line 'p cnf VARIABLES CLAUSES': add it before the clauses")

@@ -52,8 +52,8 @@ def parse_graph(text: str, where: str) -> Graph:
             is_right = False
         if not is_right:
             raise InputError(
-                f"{where}: line {number}: {line.strip()[:80]!r}: give 'p edge VERTICES EDGES', then 'e 1 2' with"
-                " two vertices"
+                f"{where}: line {number}: {line.strip()[:80]!r}: give 'p edge VERTICES EDGES', then 'e 1 2'"
+                " with two vertices"
             )
         edges.add((min(left, right), max(left, right)))
     if num_vertices < 1:
