@@ -206,11 +206,20 @@ class StreamSolver:
             if offer is None:
                 return None
             report = offer.report
+            if self._are_in_use(offer.weights):  # of a night that changed nothing: no puzzle starts again
+                return report
             self._begin_check(offer)
         verdict = self._check.work(lambda: self._clock.now_ns() < deadline_ns)
         if verdict is not None:
             self._settle(verdict.reason, verdict.kind)
         return report
+
+    def _are_in_use(self, weights: Mapping[str, torch.Tensor]) -> bool:
+        own = self.family.weights()
+        return own.keys() == weights.keys() and all(
+            tensor.shape == weights[name].shape and bool((tensor == weights[name].to(tensor.device)).all())
+            for name, tensor in own.items()
+        )
 
     def _begin_check(self, offer: Offer) -> None:
         begun = [level for level in range(len(self.rows)) if self.record.has_begun(level)]

@@ -175,6 +175,23 @@ def test_better_weights_are_taken_between_ticks_and_restart_the_puzzles_under_wa
     assert life.recorder.solving[-1].num_swapped == 1
 
 
+def test_the_weights_in_use_are_taken_without_a_start_anew(live):
+    """A night that is skipped, or undecided, offers those of before it."""
+    life = live(SolvingConfig(segments=3, rows=2))
+    life.loop.run(num_ticks=3)
+    report = SleepReport(
+        outcome=SleepOutcome.SKIPPED, reason="too little", tick=3, num_replayed=0, num_examined=0,
+        num_steps=0, stream="riddles",
+    )  # fmt: skip
+    life.learner.offers.append(offer(weights_of(life), report=report, kind="night"))
+    life.loop.run(num_ticks=30)
+    assert [each for each in life.recorder.sleeps if each.stream] == [report]
+    facts = life.recorder.solving[-1]
+    assert (facts.num_swapped, facts.num_refused) == (0, 0)
+    assert life.recorder.answers
+    assert not any(answer.weights_changed for answer in life.recorder.answers)
+
+
 def test_new_weights_at_every_tick_do_not_keep_a_puzzle_for_ever(live):
     life = live(SolvingConfig(segments=2, rows=1, max_segments=8), window=1)
     weights = weights_of(life)
