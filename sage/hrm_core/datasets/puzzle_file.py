@@ -6,6 +6,7 @@ solves it, and where the task states that a puzzle has one solution, it has exac
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from sage.hrm_core.tasks.proper import check_proper
 from sage.hrm_core.tasks.puzzle_text import split_puzzles
 from sage.hrm_core.tasks.split import without_ids
 from sage.hrm_core.tasks.sudoku import text as sudoku_text
-from sage.hrm_core.tasks.sudoku.files import load_csv_lines
+from sage.hrm_core.tasks.sudoku.files import columns_of, load_csv_lines
 from sage.hrm_core.tasks.sudoku.grid import solve_grids
 from sage.hrm_core.tasks.sudoku.task import BLANK, SudokuRules
 from sage.user_file import read_user_text
@@ -149,8 +150,8 @@ def _counts(grids: np.ndarray, task: SudokuRules) -> np.ndarray:
 
 def _is_table(path: Path) -> bool:
     """Whether it is a CSV file with a question and an answer in each row."""
-    header = _text(path).split("\n", 1)[0]
-    return {"question", "answer"} <= {name.strip().lower() for name in header.split(",")}
+    lines = _text(path).splitlines()
+    return {"question", "answer"} <= set(columns_of(next(csv.reader(lines[:1]), ())))
 
 
 def _sudoku_grids(path: Path, task: SudokuRules) -> list[np.ndarray]:

@@ -23,6 +23,8 @@ MAX_RATIO = 5
 MAX_DRAWS = 64
 MIN_SHOWN = 4
 MOST_TERMS = 1000
+#: Of a term that is read.
+MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +171,9 @@ class PatternsTask(Generated):
                 f"the sequence shows {len(shown)} terms: give {self.config.terms - self.config.hidden}"
             )
         for word in shown:
-            if not (word.isascii() and word.isdigit()) or int(word) >= self._limit:
-                raise InputError(f"term {word!r}: give a whole number of 0 to {self._limit - 1}")
+            is_number = word.isascii() and word.isdigit() and len(word) <= MOST_DIGITS
+            if not is_number or int(word) >= self._limit:
+                raise InputError(f"term {word[:40]!r}: give a whole number of 0 to {self._limit - 1}")
         terms = np.array([[int(word) for word in shown] + [0] * (self.config.terms - len(shown))])
         cells: np.ndarray = self._cells(terms)[0]
         cells[len(shown) * self.config.digits :] = BLANK

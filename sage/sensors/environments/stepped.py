@@ -106,8 +106,8 @@ class Shown:
 
     beginning: the number of the first state that it follows: of an opening, or after a fault.
     count: steps and first states since it was opened.  total_reward: since it was opened.
-    num_resets: episodes that began.  reset: ENDED or CUT_OFF where the last step ended one, CUT_OFF for the
-    first state, else 0.  success: 1 where that episode reached its goal, else 0.
+    num_resets: episodes that began.  reset: how the one before the last ended, ENDED or CUT_OFF; CUT_OFF for
+    the first.  success: 1 where that episode reached its goal, else 0.
     """
 
     views: tuple[np.ndarray, ...]
@@ -200,18 +200,16 @@ class WorldState:
             raise SensorError(
                 f"{self._config.name}: the reward is {step.reward}: a world returns finite rewards"
             )
-        reset, views = 0.0, step.views
-        if step.is_over or step.is_cut:
-            reset = ENDED if step.is_over else CUT_OFF
-            views = self._world.reset(None)
+        has_ended = step.is_over or step.is_cut
+        views = self._world.reset(None) if has_ended else step.views
         self.shown = Shown(
             views=self._checked(views),
             beginning=before.beginning,
             count=before.count + 1,
             total_reward=before.total_reward + step.reward,
-            num_resets=before.num_resets + (reset != 0),
-            reset=reset,
-            success=float(reset != 0 and step.is_success),
+            num_resets=before.num_resets + has_ended,
+            reset=(ENDED if step.is_over else CUT_OFF) if has_ended else before.reset,
+            success=float(step.is_success) if has_ended else before.success,
             stamp_ns=stamp_ns,
         )
         return values if step.done is None else step.done
@@ -264,10 +262,10 @@ class _StepSensor:
         return self._spec
 
     def open(self) -> None:
-        self._last = None
+        """The last reading is kept: the world goes on where the sensor alone is opened again."""
 
     def close(self) -> None:
-        self._last = None
+        pass
 
     def read_into(self, out: np.ndarray) -> Reading | None:
         shown, last = self._state.shown, self._last
@@ -302,20 +300,23 @@ class RewardSensor(_StepSensor):
 
 
 class ResetSensor(_StepSensor):
-    """Whether the world has started again since the reading before."""
+    """Whether the world has started again since the reading before; of several episodes, how the last ended.
+    The first reading does not follow from an earlier one: it says that the world was cut off.
+    """
 
     def write(self, out: np.ndarray, shown: Shown, last: Shown | None) -> None:
-        is_new = shown.num_resets > (0 if last is None else last.num_resets)
-        # Of several episodes between two readings the last one's end may be older than the last step.
-        unseen = CUT_OFF if last is None else ENDED
-        out[0] = (shown.reset or unseen) if is_new else 0.0
+        if last is None:
+            out[0] = CUT_OFF
+        else:
+            out[0] = shown.reset if shown.num_resets > last.num_resets else 0.0
 
 
 class SuccessSensor(_StepSensor):
     """Whether the episode that has ended since the reading before reached its goal; of several, the last."""
 
     def write(self, out: np.ndarray, shown: Shown, last: Shown | None) -> None:
-        out[0] = shown.success
+        has_ended = shown.num_resets > (1 if last is None else last.num_resets)
+        out[0] = shown.success if has_ended else 0.0
 
 
 class StepEffector:

@@ -111,3 +111,22 @@ def test_a_folder_with_improper_puzzles_is_refused(
     for side in ("train", "test"):
         write_ungrouped(tmp_path / side, inputs[:1], labels[:1], vocab_size=6, forms=1)
     assert len(read_puzzle_file(tmp_path, "sudoku", FOUR).held_out) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"source","question","answer"\r\n"own","12343412214343..","{SOLVED}"\r\n',
+        f"Question, Answer\n12343412214343.., {SOLVED}\n",
+        f"\ufeffanswer,question\r{SOLVED},12343412214343..\r",
+    ],
+    ids=["quotes and ends of lines of Windows", "capitals and spaces", "a mark and old ends of lines"],
+)
+def test_a_table_as_other_programs_write_it_is_read_with_its_answers(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "puzzles.csv"
+    path.write_bytes(text.encode())
+    found = read_puzzle_file(path, "sudoku", FOUR)
+    assert FOUR.verify(found.puzzles.inputs, found.puzzles.labels).all()
+    path.write_bytes(text.replace(SOLVED, SOLVED.translate(str.maketrans("12", "21"))).encode())
+    with pytest.raises(InputError, match="line 2: the answer does not solve the question"):
+        read_puzzle_file(path, "sudoku", FOUR)

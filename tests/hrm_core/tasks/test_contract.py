@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.catalogue import make_task, targets
 from sage.hrm_core.tasks.contract import IGNORED, Examples
 
@@ -186,3 +187,9 @@ def test_a_trivial_answer_has_a_name_and_is_judged(name: str, tasks: dict[str, A
     assert baseline.name
     assert baseline.answers.shape == examples.inputs.shape
     assert tasks[name].verify(examples.inputs, baseline.answers).shape == (len(examples),)
+
+
+def test_a_term_of_a_sequence_with_too_many_digits_is_one_line() -> None:
+    with pytest.raises(InputError, match="give a whole number of 0 to 999") as caught:
+        make_task("patterns").encode(f"1 2 3 {'9' * 5000} ? ?")
+    assert len(str(caught.value)) < 200

@@ -45,9 +45,9 @@ def step(count: float, reward: float = 0.0, *, is_over: bool = False, is_cut: bo
     return Step(views=views, reward=reward, is_over=is_over, is_cut=is_cut)
 
 
-def environment(world: Counting) -> SteppedEnvironment:
+def environment(world: Counting, *, has_success: bool = False) -> SteppedEnvironment:
     context = SensorContext(clock=ManualClock(), epoch_ns=0)
-    made = SteppedEnvironment(SteppedConfig(kind="counting"), context, world)
+    made = SteppedEnvironment(SteppedConfig(kind="counting"), context, world, has_success=has_success)
     made.open()
     for device in (*made.sensors(), *made.effectors()):
         device.open()
@@ -180,3 +180,35 @@ def test_readings_after_a_fault_do_not_follow_from_those_before_it() -> None:
 def test_a_view_cannot_have_a_name_of_the_environment() -> None:
     with pytest.raises(InputError, match="'reward': rename it"):
         environment(Counting(view="reward"))
+
+
+def test_an_episode_that_was_cut_off_between_two_readings_did_not_end() -> None:
+    made = environment(Counting([step(1, is_cut=True)]))
+    read_all(made)
+    act(made)
+    act(made)
+    assert read_all(made) == [1.0, 0.0, CUT_OFF]
+
+
+def test_a_success_between_two_readings_is_not_missed() -> None:
+    done = Step(views=step(1).views, reward=1.0, is_over=True, is_cut=False, is_success=True)
+    made = environment(Counting([step(1), done, step(1), step(2)]), has_success=True)
+    assert read_all(made) == [0.0, 0.0, CUT_OFF, 0.0]
+    for _ in range(3):
+        act(made)
+    assert read_all(made) == [1.0, 1.0, ENDED, 1.0]
+    act(made)
+    assert read_all(made) == [2.0, 0.0, 0.0, 0.0]
+
+
+def test_a_sensor_that_is_opened_again_repeats_no_reward() -> None:
+    """As its driver does after a fault, while the world goes on."""
+    made = environment(Counting([step(1, 5.0), step(2, 0.5)]))
+    act(made)
+    assert read_all(made) == [1.0, 5.0, CUT_OFF]
+    for sensor in made.sensors():
+        sensor.close()
+        sensor.open()
+    assert read_all(made) == [None, None, None]
+    act(made)
+    assert read_all(made) == [2.0, 0.5, 0.0]

@@ -2,13 +2,16 @@
 "clauses"}.
 
 Invariant: a literal is a variable from 1, negative for its negation; a file that says otherwise is an error.
-No clause has a literal twice, or one with its negation: such a clause always holds, and is left out.
+No clause is empty: such a formula has no model. None has a literal twice, or one with its negation: such a
+clause always holds, and is left out.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sage.errors import InputError
 from sage.user_file import parse_user_json
@@ -31,9 +34,11 @@ def load_formulas(path: str | Path) -> tuple[Formula, ...]:
                 parse_dimacs(each.read_text("utf-8-sig"), str(each)) for each in sorted(path.glob("*.cnf"))
             )
         elif path.suffix == ".jsonl":
+            lines = path.read_text("utf-8-sig").split("\n")
             found = tuple(
                 _parse_json(line, f"{path}: line {number}")
-                for number, line in enumerate(path.open(encoding="utf-8-sig"), start=1)
+                for number, line in enumerate(lines, start=1)
+                if line.strip()
             )
         else:
             found = (parse_dimacs(path.read_text("utf-8-sig"), str(path)),)
@@ -50,12 +55,25 @@ def _parse_json(line: str, where: str) -> Formula:
     try:
         row = parse_user_json(line)
         formula = Formula(
-            num_vars=int(row["nvars"]),
-            clauses=tuple(tuple(int(each) for each in clause) for clause in row["clauses"]),
+            num_vars=_whole(row["nvars"]),
+            clauses=tuple(tuple(map(_whole, clause)) for clause in row["clauses"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f'{where}: {error!r}: give {{"nvars": .., "clauses": [[1, -2, 3], ..]}}') from error
     return _checked(formula, where)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:  # a bool is an int to isinstance
+        raise ValueError(f"{str(value)[:40]} is no whole number")
+    return value
+
+
+def whole_number(word: str) -> int:
+    """As int, but of ASCII digits and a sign alone. ValueError for anything else."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", word):
+        raise ValueError(f"{word[:40]!r} is no whole number")
+    return int(word)
 
 
 def parse_dimacs(text: str, where: str) -> Formula:
@@ -71,21 +89,22 @@ def parse_dimacs(text: str, where: str) -> Formula:
             break
         try:
             if words[0] == "p":
-                num_vars = int(words[2]) if words[1] == "cnf" else int("not cnf")
+                num_vars = whole_number(words[2] if words[1] == "cnf" else "not cnf")
             else:
-                numbers += [int(word) for word in words]
+                numbers += [whole_number(word) for word in words]
         except (ValueError, IndexError):
             raise InputError(
-                f"{where}: line {number}: {line.strip()!r}: give 'p cnf VARIABLES CLAUSES', then literals"
+                f"{where}: line {number}: {line.strip()[:80]!r}: give 'p cnf VARIABLES CLAUSES', then"
+                " literals"
             ) from None
     if num_vars < 0:
         raise InputError(f"{where}: no line 'p cnf VARIABLES CLAUSES': add it before the clauses")
     clauses: list[tuple[int, ...]] = []
     clause: list[int] = []
-    for literal in [*numbers, 0]:
+    for literal in numbers if numbers[-1:] in ([], [0]) else [*numbers, 0]:
         if literal:
             clause.append(literal)
-        elif clause:
+        else:
             clauses.append(tuple(clause))
             clause = []
     return _checked(Formula(num_vars=num_vars, clauses=tuple(clauses)), where)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage.errors import InputError
+from sage.hrm_core.tasks.constraint.formulas import whole_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +42,9 @@ def parse_graph(text: str, where: str) -> Graph:
             continue
         try:
             if words[0] == "p" and words[1] in ("edge", "col"):
-                num_vertices = int(words[2])
+                num_vertices = whole_number(words[2])
                 continue
-            left, right = (int(word) - 1 for word in words[1:3])
+            left, right = (whole_number(word) - 1 for word in words[1:3])
             is_right = (
                 words[0] == "e" and 0 <= left < num_vertices and 0 <= right < num_vertices and left != right
             )
@@ -51,8 +52,8 @@ def parse_graph(text: str, where: str) -> Graph:
             is_right = False
         if not is_right:
             raise InputError(
-                f"{where}: line {number}: {line.strip()!r}: give 'p edge VERTICES EDGES', then 'e 1 2' with"
-                " two vertices"
+                f"{where}: line {number}: {line.strip()[:80]!r}: give 'p edge VERTICES EDGES', then 'e 1 2'"
+                " with two vertices"
             )
         edges.add((min(left, right), max(left, right)))
     if num_vertices < 1:

@@ -15,8 +15,9 @@ from sage.errors import InputError
 from sage.hrm_core.tasks.diagnosis.config import DiagnosisConfig
 from sage.hrm_core.tasks.diagnosis.graphs import Graphs
 
-_ITEM = re.compile(r"(\d+):(\d+(?:,\d+)*)")
-_PRESENT = re.compile(r"!(\d+(?:,\d+)*)")
+_NUMBER = r"[0-9]{1,9}"
+_ITEM = re.compile(rf"({_NUMBER}):({_NUMBER}(?:,{_NUMBER})*)")
+_PRESENT = re.compile(rf"!({_NUMBER}(?:,{_NUMBER})*)")
 
 
 def read_graph(text: str, config: DiagnosisConfig) -> Graphs:
@@ -24,13 +25,13 @@ def read_graph(text: str, config: DiagnosisConfig) -> Graphs:
     *items, last = text.split() or [""]
     shown = _PRESENT.fullmatch(last)
     if shown is None:
-        raise InputError(f"{last!r}: give the present symptoms last, such as '!1,2,3'")
+        raise InputError(f"{last[:40]!r}: give the present symptoms last, such as '!1,2,3'")
     num_causes, num_symptoms = config.side - 1, config.side - 1
     edges, present = np.zeros((num_causes, num_symptoms), bool), np.zeros(num_symptoms, bool)
     for item in items:
         match = _ITEM.fullmatch(item)
         if match is None:
-            raise InputError(f"{item!r}: give CAUSE:SYMPTOM,SYMPTOM, such as '2:1,3'")
+            raise InputError(f"{item[:40]!r}: give CAUSE:SYMPTOM,SYMPTOM, such as '2:1,3'")
         cause = _number(match[1], "cause", num_causes)
         if edges[cause].any():
             raise InputError(f"cause {match[1]} is given twice: give each cause once")

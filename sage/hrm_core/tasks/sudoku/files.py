@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -75,15 +76,17 @@ def load_csv_lines(
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if not {"question", "answer"} <= set(reader.fieldnames or ()):
-                named = ", ".join(reader.fieldnames or ())
+            columns = columns_of(reader.fieldnames or ())
+            reader.fieldnames = columns
+            if not {"question", "answer"} <= set(columns):
+                named = ", ".join(columns)
                 shown = f"its columns are {named[:80]}" if named else "is empty"
                 raise InputError(f"{path}: {shown}: give source,question,answer,rating")
             for row in reader:
                 if min_rating is not None and _rating(row, path, reader.line_num) < min_rating:
                     continue
-                questions.append(row["question"] or "")
-                answers.append(row["answer"] or "")
+                questions.append((row["question"] or "").strip())
+                answers.append((row["answer"] or "").strip())
                 lines.append(reader.line_num)
                 if len(questions) == max_rows:
                     break
@@ -103,6 +106,11 @@ def load_csv_lines(
             " line"
         )
     return without_ids(puzzles + BLANK, solutions + BLANK), lines
+
+
+def columns_of(header: Iterable[str]) -> list[str]:
+    """The names in the first line of a CSV file, as columns are compared."""
+    return [name.strip().lower() for name in header]
 
 
 def _rating(row: dict[str, str], path: Path, line: int) -> float:

@@ -14,7 +14,8 @@ import numpy as np
 from sage.errors import InputError
 from sage.hrm_core.tasks.table.config import TableConfig
 
-_ITEM = re.compile(r"(b?\d+)>(b?\d+)(?:/(b?\d+(?:,b?\d+)*))?")
+_PLACE = r"b?[0-9]{1,9}"
+_ITEM = re.compile(rf"({_PLACE})>({_PLACE})(?:/({_PLACE}(?:,{_PLACE})*))?")
 
 
 def read_scene(text: str, config: TableConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +24,7 @@ def read_scene(text: str, config: TableConfig) -> tuple[np.ndarray, np.ndarray]:
     for item in text.split():
         match = _ITEM.fullmatch(item)
         if match is None:
-            raise InputError(f"{item!r}: give PLACE>GOAL or PLACE>GOAL/PLACE,PLACE, such as '2>1/5,3'")
+            raise InputError(f"{item[:40]!r}: give PLACE>GOAL or PLACE>GOAL/PLACE,PLACE, such as '2>1/5,3'")
         row, goal = _place(match[1], config), _place(match[2], config)
         if goals[row] >= 0:
             raise InputError(f"place {match[1]} has two objects: give each object a place of its own")

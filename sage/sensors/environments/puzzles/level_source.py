@@ -6,6 +6,7 @@ on which thread.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from sage.errors import DataError, InputError, SageError
 from sage.hrm_core.datasets.puzzle_file import PuzzleFile, read_puzzle_file
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.tasks.orbits import orbit_keys
 from sage.sensors.environment import Level
 from sage.sensors.environments.puzzles.config import LevelConfig
 
@@ -34,8 +36,20 @@ class LevelSource:
         self._config = config
         self._entropy = (seed, index)
         self._file = _read(config.file, config, self.task, base_dir)
-        self._held_out_file = _read(config.held_out_file, config, self.task, base_dir)
+        self._held_out_file = self._without_posed(_read(config.held_out_file, config, self.task, base_dir))
         self.has_solutions = self._file is None or self._file.has_solutions
+
+    def _without_posed(self, held_out: PuzzleFile | None) -> PuzzleFile | None:
+        """The puzzles of the other file that the stream does not pose, also not in a symmetric form."""
+        if held_out is None or self._file is None:
+            return held_out
+        posed, measured = (orbit_keys(self.task, each.puzzles.inputs) for each in (self._file, held_out))
+        is_other = ~np.isin(measured, posed)
+        if not is_other.any():
+            raise InputError(
+                f"{self._config.held_out_file}: every puzzle is in {self._config.file} too: give others"
+            )
+        return replace(held_out, puzzles=held_out.puzzles.take(is_other))
 
     @property
     def level(self) -> Level:

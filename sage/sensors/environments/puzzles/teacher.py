@@ -7,6 +7,7 @@ solution keeps the puzzle's givens and is refused by the task's rules, unless th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def wrong_solution(
     """(L,) int32 that the task refuses: two cells of one row swapped that the puzzle leaves open, or some of
     them changed. The solution itself where no change of open cells is wrong, as of a formula without clauses.
     """
-    for found in (*_swapped(task, cells, solution, rng), *_changed(task, cells, solution, rng)):
+    for found in chain(_swapped(task, cells, solution, rng), _changed(task, cells, solution, rng)):
         if not task.verify(cells[None], found[None])[0]:
             return found
     return solution

@@ -204,3 +204,42 @@ def test_a_file_may_begin_with_the_mark_of_utf_8(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "one.cnf", tmp_path / "one.jsonl"):
         assert [each.clauses for each in load_formulas(path)] == [((1, -2),)]
     assert [each.edges for each in load_graphs(tmp_path)] == [((0, 1),)]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"nvars": 2, "clauses": [[1.9, -2]]}', "1.9 is no whole number"),
+        ('{"nvars": 2.5, "clauses": [[1, -2]]}', "2.5 is no whole number"),
+        ('{"nvars": 2, "clauses": [[true, -2]]}', "True is no whole number"),
+        ('{"nvars": 2, "clauses": [["1", -2]]}', "1 is no whole number"),
+        ("[" * 100_000, "line 1"),
+    ],
+)
+def test_numbers_of_json_are_not_truncated(line: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_text(line)
+    with pytest.raises(InputError, match=told) as caught:
+        load_formulas(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_blank_lines_and_ends_of_lines_of_windows_are_read(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_bytes(b'{"nvars": 2, "clauses": [[1, -2]]}\r\n\r\n')
+    assert [each.clauses for each in load_formulas(tmp_path / "one.jsonl")] == [((1, -2),)]
+    assert parse_dimacs("p cnf 2 2\r\n1 -2 0\r\n2 0", "it").clauses == ((1, -2), (2,))
+    assert parse_graph("p edge 2 1\r\n\r\ne 1 2\r\n", "it").edges == ((0, 1),)
+
+
+def test_a_formula_with_an_empty_clause_has_no_model() -> None:
+    """It was read without the clause, as one that has."""
+    with pytest.raises(InputError, match=r"it: clause 2 is \[\]"):
+        parse_dimacs("p cnf 2 3\n1 -2 0\n0\n2 0\n", "it")
+
+
+@pytest.mark.parametrize("word", ["1_0", "\u0661", "1.0", "9" * 5000, "--1"])
+def test_what_is_no_number_is_refused(word: str) -> None:
+    for read, text in ((parse_dimacs, f"p cnf 20 1\n{word} 0"), (parse_graph, f"p edge 20 1\ne {word} 2")):
+        with pytest.raises(InputError, match="it: line 2: ") as caught:
+            read(text, "it")
+        assert len(str(caught.value)) < 300

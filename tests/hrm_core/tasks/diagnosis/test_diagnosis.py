@@ -143,6 +143,8 @@ def test_the_text_form_returns_the_same_puzzle_and_answer() -> None:
         ("", "present symptoms last"),
         ("1:1,2", "present symptoms last"),
         ("1=2 !1", "CAUSE:SYMPTOM"),
+        (f"1:{'9' * 5000} !1", "CAUSE:SYMPTOM"),
+        (f"1:1 !{'9' * 5000}", "present symptoms last"),
         ("10:1 !1", "cause 10: unknown: give 1 to 9"),
         ("1:1,10 !1", "symptom 10: unknown"),
         ("1:1 1:2 !1", "cause 1 is given twice"),

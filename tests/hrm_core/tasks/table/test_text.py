@@ -32,6 +32,7 @@ def test_objects_in_buffers_and_at_their_goals_are_written() -> None:
     ("text", "told"),
     [
         ("1>2 x", "'x': give PLACE>GOAL"),
+        (f"{'9' * 5000}>1", "give PLACE>GOAL"),  # Python makes no number of so many digits
         ("1>9", "place 9: unknown: give 1 to 8"),
         ("b2>1", "place b2: unknown: give b1 to b1"),
         ("1>2 1>3", "place 1 has two objects"),

@@ -212,6 +212,18 @@ def test_a_file_is_measured_on_another_file(open_desk: Any, tmp_path: Path) -> N
     np.testing.assert_array_equal(desk.result().solution, [int(digit) + 1 for digit in EVEN])
 
 
+def test_a_puzzle_that_is_posed_is_not_measured_on_in_any_form(open_desk: Any, tmp_path: Path) -> None:
+    """The second line of q.txt is that of p.txt with other digits, the third another puzzle."""
+    posed = f"{EVEN[:12]}...."
+    (tmp_path / "p.txt").write_text(f"{posed}\n")
+    renamed = posed.translate(str.maketrans("1234", "2341"))
+    (tmp_path / "q.txt").write_text(f"{posed}\n{renamed}\n{EVEN[:15]}.\n")
+    desk = open_desk(file="p.txt", held_out_file="q.txt")
+    assert (desk.environment.held_out(0, 10).inputs == 1).sum(axis=1).tolist() == [1]
+    with pytest.raises(InputError, match=r"p\.txt: every puzzle is in p\.txt too: give others"):
+        open_desk(file="p.txt", held_out_file="p.txt")
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "task": ({"task": "sudokku"}, "did you mean 'sudoku'"),
     "option": ({"options": {"sides": 4}}, "option 'sides': unknown"),
