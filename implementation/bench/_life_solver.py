@@ -60,6 +60,7 @@ class TrainedSolver:
             offer = self._trainer.advance_night()
         self._train_secs += self._clock() - started
         assert offer.report is not None
+        assert offer.weights is not None
         self._reports.append(offer.report)
         self._family.load_weights(offer.weights)
 
