@@ -262,7 +262,7 @@ class _StepSensor:
         return self._spec
 
     def open(self) -> None:
-        """The last reading is kept: the world goes on where the sensor alone is opened again."""
+        """The last reading is kept: opening a sensor alone does not start the world again."""
 
     def close(self) -> None:
         pass
