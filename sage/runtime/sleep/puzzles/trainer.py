@@ -121,7 +121,7 @@ class PuzzleTrainer:
             slept_at=self.slept_at,
         )
         self.num_nights += 1
-        self._newest_tick = self.memory.newest_examined_tick  # others may be on their way here
+        self._newest_tick = self.memory.newest_examined_tick  # others may still be in the mailbox
         self._night = PuzzleNight(self.tasks, family, self.memory, plan, on_step=on_step, ranks=ranks)
 
     def advance_night(self) -> Offer | None:

@@ -21,10 +21,11 @@ from sage.mailbox.clock import ManualClock, RealClock
 from sage.mailbox.hub import Hub
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
-from sage.runtime.sleep.puzzles.process.board import RUNNING
+from sage.runtime.sleep.puzzles.process.board import RUNNING, Board
 from sage.runtime.sleep.puzzles.process.learner import LONGEST_DELAY_SECS, ProcessLearner
-from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.process.plan import TrainerSetup, read_job
 from sage.runtime.sleep.puzzles.process.stillness import Stillness
+from sage.runtime.sleep.puzzles.process.worker import TrainerProcess
 from sage.runtime.sleep.puzzles.store import JOURNAL, WEIGHTS, load_weights, restore_memory
 from sage.runtime.solving.learner import Offer
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
@@ -206,6 +207,38 @@ def test_a_night_that_does_not_take_place_offers_no_weights(
     assert skipped.weights is None
     assert rig.learner.collect() is None
     rig.learner.close()
+    rig.hub.close()
+
+
+def test_a_result_with_the_longest_reason_fits_the_mailbox(
+    tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a trainer in this process."""
+    monkeypatch.setattr(ProcessLearner, "_start", lambda _: None)
+    rig = Rig(tasks, tmp_path / "trainer")
+    learner = rig.learner
+    learner.open(rig.family.weights())
+    job = read_job(rig.folder)
+    assert job.link is not None
+    board = Board.attach(job.link.board)
+    process = TrainerProcess(rig.folder, job, job.link, board)
+    board.state = RUNNING
+    learner.begin_night(9)
+    failed = learner._no_night(SleepOutcome.UNDECIDED, "why " * 50_000)
+    assert failed.report is not None
+    process._night = 1
+    process._end_night(replace(failed, weights=process._trainer.weights()))
+    process._work()
+    found = learner.collect()
+    assert found is not None
+    assert found.report is not None
+    assert found.report.outcome is SleepOutcome.UNDECIDED
+    assert 1000 < len(found.report.reason) < 20_000
+    assert found.weights is not None
+    assert all(torch.equal(tensor, found.weights[name]) for name, tensor in rig.family.weights().items())
+    process._store.close()
+    learner.close()
+    board.close()
     rig.hub.close()
 
 
