@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sage.errors import DataError
 from sage.gr00t_integration.dataset.layout import ACTION, INDEX_COLUMNS, STATE
@@ -63,7 +63,7 @@ def check_modality(folder: Path, features: dict[str, Any], modality: dict[str, A
             )
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """An int or a float that is finite as a float."""
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
