@@ -312,10 +312,12 @@ class ResetSensor(_StepSensor):
 
 
 class SuccessSensor(_StepSensor):
-    """Whether the episode that has ended since the reading before reached its goal; of several, the last."""
+    """Whether the episode that has ended since the reading before reached its goal; of several, the last. Not
+    in the first reading, whose reset is no end.
+    """
 
     def write(self, out: np.ndarray, shown: Shown, last: Shown | None) -> None:
-        has_ended = shown.num_resets > (1 if last is None else last.num_resets)
+        has_ended = last is not None and shown.num_resets > last.num_resets
         out[0] = shown.success if has_ended else 0.0
 
 

@@ -119,7 +119,7 @@ def test_one_wrong_cell_is_a_wrong_answer(name: str, tasks: dict[str, Any]) -> N
         cells = np.flatnonzero(labels != IGNORED)[: -1 if name == "text" else None]
         cell = rng.choice(cells)
         # In ARC another colour inside the grid: a mark outside it is not part of the answer.
-        if name in ("arc", "folder"):
+        if name in ("arc", "arc_generated", "folder"):
             cell = rng.choice(np.flatnonzero(labels > 1))
             answers[row, cell] = 2 + (answers[row, cell] - 1) % 10
         else:
