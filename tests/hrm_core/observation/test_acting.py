@@ -33,7 +33,9 @@ def choosing(num_actions: int = 2) -> ObservationModel:
     return ObservationModel(config, generator=torch.Generator().manual_seed(0))
 
 
-def loss_of(model: ObservationModel, window: ObservationWindow) -> torch.Tensor:
+def loss_of(
+    model: ObservationModel, window: ObservationWindow, settings: LossSettings | None = None
+) -> torch.Tensor:
     loss, _ = window_loss(
         model,
         window,
@@ -41,6 +43,7 @@ def loss_of(model: ObservationModel, window: ObservationWindow) -> torch.Tensor:
         num_segments=1,
         mask_probability=0.0,
         generator=torch.Generator().manual_seed(0),
+        settings=settings,
     )
     return loss
 
@@ -176,17 +179,7 @@ def two_rewards(window: ObservationWindow, *, other: float, end: int | None) -> 
 def readout_gradients(model: ObservationModel, window: ObservationWindow) -> torch.Tensor:
     """Rows: values of worlds 0 and 1, halting, means of the actions, their deviations."""
     model.zero_grad()
-    settings = LossSettings(prediction=0.0, level=0.0, halt=0.0)
-    loss, _ = window_loss(
-        model,
-        window,
-        burn_in=0,
-        num_segments=1,
-        mask_probability=0.0,
-        generator=torch.Generator().manual_seed(0),
-        settings=settings,
-    )
-    loss.backward()
+    loss_of(model, window, LossSettings(prediction=0.0, level=0.0, halt=0.0)).backward()
     return torch.cat((model.readout_weight.grad, model.readout_bias.grad[:, None]), dim=1)
 
 

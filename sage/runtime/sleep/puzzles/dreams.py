@@ -1,9 +1,9 @@
 """Dreams: puzzles that no life has brought, from the task's generator and from the model's own answers.
 
 Invariant: every dream has a solution that the rules accept, and the only one where the task's puzzles have
-one; none is an examined puzzle in any symmetric form, one of those that the night asks, or held out by a task
-that can tell. With a given cell less a training puzzle can be a held-out one where the task decides by the
-puzzle, as for 4x4 sudokus.
+one; none is an examined puzzle in any symmetric form, one of those that the night asks, or one that a task
+with `are_held_out` holds out. With a given cell less a training puzzle can be a held-out one where the task
+decides by the puzzle, as for 4x4 sudokus.
 Shapes: N puzzles, L cells.  apart (M,) uint64: orbit keys of puzzles that judge the night.
 """
 
@@ -76,8 +76,8 @@ def may_be_learned(task: Task, inputs: np.ndarray, apart: np.ndarray) -> np.ndar
 
 
 def are_of_other_side(task: Task, inputs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
-    """(N,) bool: of puzzles with solutions (N, L) those that the task holds out, where it can tell: any night
-    may ask them.
+    """(N,) bool: which puzzles with solutions (N, L) the task holds out: a later night may ask them. All are
+    False where the task has no method `are_held_out`.
     """
     find: Any = getattr(task, "are_held_out", None)
     if find is None or not len(inputs):
