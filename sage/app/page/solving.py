@@ -65,9 +65,9 @@ class PuzzleRoutes:
         loading = self._loading
         try:
             return await asyncio.shield(loading)
-        except Exception as error:
+        except Exception as error:  # of any kind: the next request loads them again
             if self._loading is loading:
-                self._loading = None  # the next request tries again
+                self._loading = None
                 log.warning("the page's models cannot be loaded; the session goes on", error=repr(error))
             if not isinstance(error, UserError):
                 raise

@@ -6,7 +6,6 @@ late, or an error. After a failure the connection is closed, and the next call o
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.gr00t_integration.client.contract import (
-    ClientStopped,
     PolicyFailure,
     PolicyRefusal,
     PolicyTimeout,
@@ -54,7 +52,6 @@ class OpenpiPolicyClient:
         self._api_token = api_token
         self._timeout_secs = timeout_secs
         self._turns = Turns(address, timeout_secs)
-        self._is_stopped = threading.Event()
         self._connection: Any = None
         self._opened = ExitStack()
         self.metadata: dict[str, Any] = {}
@@ -88,12 +85,10 @@ class OpenpiPolicyClient:
                 raise self._refused(frame)
 
     def stop(self) -> None:
-        self._is_stopped.set()
+        self._turns.stop()
 
     def close(self) -> None:
-        self._is_stopped.set()
-        with self._turns.last():
-            self._drop()
+        self._turns.close(self._drop)
 
     def _infer(self, observation: Observation, deadline: float) -> dict[str, np.ndarray]:
         self._connect(deadline)
@@ -113,8 +108,7 @@ class OpenpiPolicyClient:
         return actions
 
     def _connect(self, deadline: float) -> None:
-        if self._is_stopped.is_set():
-            raise ClientStopped(f"{self._address}: the client was stopped")
+        self._turns.check()
         if self._connection is not None:
             return
         headers = {} if self._api_token is None else {"Authorization": f"Api-Key {self._api_token}"}
@@ -156,9 +150,9 @@ class OpenpiPolicyClient:
 
     def _receive(self, deadline: float) -> bytes | str:
         while True:
-            if self._is_stopped.is_set():
+            if self._turns.is_stopped:
                 self._drop()
-                raise ClientStopped(f"{self._address}: the client was stopped")
+            self._turns.check()
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 self._drop()

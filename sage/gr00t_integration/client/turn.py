@@ -1,13 +1,13 @@
-"""One request at a time on the connection of a client, whichever thread it comes from."""
+"""One request at a time on the connection of a client, whichever thread it comes from, until a stop."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sage.gr00t_integration.client.contract import PolicyTimeout
+from sage.gr00t_integration.client.contract import ClientStopped, PolicyTimeout
 
 
 class Turns:
@@ -17,6 +17,7 @@ class Turns:
         self._address = address
         self._timeout_secs = timeout_secs
         self._lock = threading.Lock()
+        self._is_stopped = threading.Event()
 
     @contextmanager
     def take(self) -> Iterator[float]:
@@ -32,8 +33,21 @@ class Turns:
         finally:
             self._lock.release()
 
-    @contextmanager
-    def last(self) -> Iterator[None]:
-        """After the request in progress, which `stop` ends: to close the connection."""
+    def stop(self) -> None:
+        """From now on `check` raises; from any thread."""
+        self._is_stopped.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._is_stopped.is_set()
+
+    def check(self) -> None:
+        """ClientStopped after `stop`. A request calls it before each wait."""
+        if self.is_stopped:
+            raise ClientStopped(f"{self._address}: the client was stopped")
+
+    def close(self, drop: Callable[[], None]) -> None:
+        """Stop, wait for the request in progress, and drop the connection."""
+        self.stop()
         with self._lock:
-            yield
+            drop()

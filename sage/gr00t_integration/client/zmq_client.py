@@ -7,7 +7,6 @@ and reads the modalities again: the server may have been restarted with another 
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.gr00t_integration.client.contract import (
-    ClientStopped,
     PolicyFailure,
     PolicyRefusal,
     PolicyTimeout,
@@ -56,7 +54,6 @@ class ZmqPolicyClient:
         self._timeout_secs = timeout_secs
         self._dialect: Dialect | None = None
         self._turns = Turns(address, timeout_secs)
-        self._is_stopped = threading.Event()
         self._context: Any = None
         self._socket: Any = None
         self.num_sockets = 0
@@ -89,12 +86,10 @@ class ZmqPolicyClient:
                 self._call({"endpoint": "reset", "data": {"options": None}}, deadline)
 
     def stop(self) -> None:
-        self._is_stopped.set()
+        self._turns.stop()
 
     def close(self) -> None:
-        self._is_stopped.set()
-        with self._turns.last():
-            self._drop()
+        self._turns.close(self._drop)
 
     def _ping(self, deadline: float) -> None:
         reply = self._call({"endpoint": "ping"}, deadline)
@@ -129,8 +124,7 @@ class ZmqPolicyClient:
         if self._api_token is not None:
             request["api_token"] = self._api_token
         message = codec.pack(request)
-        if self._is_stopped.is_set():
-            raise ClientStopped(f"{self._address}: the client was stopped")
+        self._turns.check()
         if self._socket is None:
             self._open()
         self._until(deadline, lambda: self._socket.send(message))
@@ -154,9 +148,9 @@ class ZmqPolicyClient:
                 pass
             except self._zmq.ZMQError as error:
                 raise self._failed(f"{str(error).lower()}: check the address") from error
-            if self._is_stopped.is_set():
+            if self._turns.is_stopped:
                 self._drop()
-                raise ClientStopped(f"{self._address}: the client was stopped")
+            self._turns.check()
             if time.monotonic() >= deadline:
                 self._drop()
                 raise PolicyTimeout(

@@ -126,7 +126,7 @@ class Ledger:
         self.last = reading
         self._kept.append(reading)
 
-    def passed(self, sequence: int) -> Reading | None:
+    def claims_of(self, sequence: int) -> Reading | None:
         """What the device claimed of a reading that reached the mailboxes. None for one that another process
         has published and that is not counted yet, and for one that is not among the last NUM_KEPT.
         """

@@ -259,8 +259,8 @@ class SensorDriver:
         return None
 
     def reading_of(self, lease: Lease) -> Reading | None:
-        """What the device claimed of a reading that was just taken; None as for `Ledger.passed`."""
-        return self._ledger.passed(lease.meta.sequence)
+        """What the device claimed of a reading that was just taken; None as for `Ledger.claims_of`."""
+        return self._ledger.claims_of(lease.meta.sequence)
 
     def statistics(self) -> DriverStatistics:
         """A snapshot."""

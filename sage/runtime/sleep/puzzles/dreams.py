@@ -47,7 +47,7 @@ def rolled_out(
     index, _ = trace.halted()
     answers = trace.answers[index, np.arange(len(inputs))]
     is_kept = np.asarray(task.verify(inputs, answers), bool) & _have_one_solution(task, inputs)
-    is_kept[is_kept] = ~are_of_other_side(task, inputs[is_kept], answers[is_kept])
+    is_kept[is_kept] = ~held_out_by_task(task, inputs[is_kept], answers[is_kept])
     return _pool(inputs[is_kept], answers[is_kept], weight, Provenance.ROLLED_OUT)
 
 
@@ -75,7 +75,7 @@ def may_be_learned(task: Task, inputs: np.ndarray, apart: np.ndarray) -> np.ndar
     return found
 
 
-def are_of_other_side(task: Task, inputs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
+def held_out_by_task(task: Task, inputs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
     """(N,) bool: which puzzles with solutions (N, L) the task holds out: a later night may ask them. All are
     False where the task has no method `are_held_out`.
     """

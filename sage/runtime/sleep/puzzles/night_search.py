@@ -22,7 +22,7 @@ from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
-from sage.runtime.sleep.puzzles.dreams import are_of_other_side, may_be_learned
+from sage.runtime.sleep.puzzles.dreams import held_out_by_task, may_be_learned
 from sage.runtime.sleep.puzzles.pool import Pool
 from sage.runtime.sleep.puzzles.table import Provenance
 
@@ -102,9 +102,9 @@ def search_unsolved(
     episodes = Episodes.joined(parts)
     episodes = episodes.take(np.flatnonzero(may_be_learned(task, episodes.inputs, apart)))
     alive = np.flatnonzero(episodes.kind != DEAD)
-    is_of_other_side = np.zeros(len(episodes), bool)
-    is_of_other_side[alive] = are_of_other_side(task, episodes.inputs[alive], episodes.labels[alive])
-    episodes = episodes.take(np.flatnonzero(~is_of_other_side))
+    is_held_out = np.zeros(len(episodes), bool)
+    is_held_out[alive] = held_out_by_task(task, episodes.inputs[alive], episodes.labels[alive])
+    episodes = episodes.take(np.flatnonzero(~is_held_out))
     yield Searched(
         level=level,
         numbers=numbers[solved],
