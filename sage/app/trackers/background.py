@@ -120,9 +120,7 @@ class BackgroundSink:
             sink = self._make()
         except BaseException as error:  # whatever a tracker's package raises
             pass_on(error)
-            self._note(error)
-            self._is_over = True
-            self._pause()
+            self._note(error, is_over=True)
             return
         try:
             while (item := self._next()) is not None:
@@ -147,11 +145,7 @@ class BackgroundSink:
             sink.log(*item)
         except BaseException as error:
             pass_on(error)
-            self._note(error)
-            with self._changed:
-                self._num_dropped += 1
-            if self._num_failed >= MAX_ERRORS:
-                self._pause()
+            self._note(error, num_dropped=1)
             return
         with self._changed:
             self._num_logged += 1
@@ -161,7 +155,8 @@ class BackgroundSink:
         if has_failed:
             log.info("tracker works again", tracker=self.name, lost=num_lost)
 
-    def _note(self, error: BaseException) -> None:
+    def _note(self, error: BaseException, *, num_dropped: int = 0, is_over: bool = False) -> None:
+        """num_dropped: figures lost by the error.  is_over: the sink is given up."""
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         with self._changed:
             self._num_errors += 1
@@ -170,12 +165,12 @@ class BackgroundSink:
             self._problem = text
             if is_new:
                 self._num_before = self._num_dropped
+            self._num_dropped += num_dropped
+            self._is_over |= is_over
+            if self._is_over or self._num_failed >= MAX_ERRORS:
+                # Drop what waits, and take nothing until it is time to try again.
+                self._retry_secs = self._real_secs() + RETRY_SECS
+                self._num_dropped += len(self._queue)
+                self._queue.clear()
         if is_new:
             log.warning("tracker failed", tracker=self.name, error=text)
-
-    def _pause(self) -> None:
-        """Drop what waits, and take nothing until it is time to try again."""
-        with self._changed:
-            self._retry_secs = self._real_secs() + RETRY_SECS
-            self._num_dropped += len(self._queue)
-            self._queue.clear()
