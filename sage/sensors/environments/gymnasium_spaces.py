@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.environments.stepped import Control, View
 
@@ -88,10 +88,9 @@ def _parts(space: Any, name: str, get: Callable[[Any], Any]) -> Iterator[Part]:
     if kind == "Box":
         yield _box_part(space, name, get)
     elif kind == "Discrete":
-        yield _one_hot_part((int(space.n),), name, lambda o: np.array([int(get(o)) - int(space.start)]))
+        yield _one_hot_part((int(space.n),), int(space.start), name, get)
     elif kind in ("MultiDiscrete", "MultiBinary"):
-        offset = np.asarray(getattr(space, "start", 0)).reshape(-1)
-        yield _one_hot_part(_sizes(space), name, lambda o: np.asarray(get(o)).reshape(-1) - offset)
+        yield _one_hot_part(_sizes(space), getattr(space, "start", 0), name, get)
     else:
         raise InputError(
             f"the observation space has a part {name!r} of kind {kind}: Box, Discrete, MultiDiscrete,"
@@ -124,8 +123,10 @@ def _box_part(space: Any, name: str, get: Callable[[Any], Any]) -> Part:
     return Part(view=view, read=read)
 
 
-def _one_hot_part(sizes: tuple[int, ...], name: str, get: Callable[[Any], np.ndarray]) -> Part:
+def _one_hot_part(sizes: tuple[int, ...], first: Any, name: str, get: Callable[[Any], Any]) -> Part:
+    """sizes: values of each number.  first: the least one, of each number or of all."""
     starts = np.cumsum((0, *sizes))[:-1]
+    least = np.broadcast_to(np.asarray(first).reshape(-1), starts.shape)
     total = sum(sizes)
     view = View(
         name=name,
@@ -135,8 +136,14 @@ def _one_hot_part(sizes: tuple[int, ...], name: str, get: Callable[[Any], np.nda
     )
 
     def read(observation: Any) -> np.ndarray:
+        values = np.asarray(get(observation)).reshape(-1)
+        if values.shape != starts.shape or (values < least).any() or (values >= least + sizes).any():
+            raise DataError(
+                f"{name} is {values.tolist()!s:.80}: expected {len(sizes)} numbers from"
+                f" {least.tolist()!s:.80}, below {(least + sizes).tolist()!s:.80}"
+            )
         hot = np.zeros(total, dtype=np.float32)
-        hot[starts + get(observation)] = 1.0
+        hot[starts + values - least] = 1.0
         return hot
 
     return Part(view=view, read=read)

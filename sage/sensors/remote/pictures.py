@@ -16,6 +16,8 @@ from sage.sensors.contract import SensorUnavailable
 QUALITIES = (85, 70, 55, 40, 28, 18)
 MIN_BYTES = 1024
 MAX_HALVINGS = 16
+#: Pixels of a side that libjpeg writes. A larger picture is sent smaller.
+MAX_SIDE = 65_500
 
 
 class JpegEncoder:
@@ -47,6 +49,8 @@ class JpegEncoder:
 
     def _encoded(self, image: Any, level: int) -> bytes:
         halvings = max(0, level - len(QUALITIES) + 1)
+        while max(image.size) >> halvings > MAX_SIDE:
+            halvings += 1
         if halvings:
             size = (max(1, image.width >> halvings), max(1, image.height >> halvings))
             image = image.resize(size)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
 from sage.sensors.environment import CUT_OFF, ENDED
@@ -130,6 +130,20 @@ def test_spaces_become_views() -> None:
     assert arrays["gauge"].tolist() == [0.5]
     assert arrays["pair.0"].tolist() == [0.0, 1.0, 0.0]
     assert arrays["pair.1"].tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_a_number_outside_its_space_is_refused_and_no_other_channel_is_set() -> None:
+    spaces = pytest.importorskip("gymnasium.spaces")
+    cases = [
+        (spaces.Discrete(3, start=1), (0, 4)),
+        (spaces.MultiDiscrete([2, 3]), ([2, 0], [0, -1], [0])),
+        (spaces.MultiBinary(2), ([1, 2],)),
+    ]
+    for space, wrong in cases:
+        (part,) = observation_parts(space)
+        for values in wrong:
+            with pytest.raises(DataError, match=r"^observation is .*: expected \d numbers from"):
+                part.read(values)
 
 
 def test_values_become_actions_of_each_space() -> None:

@@ -116,6 +116,10 @@ def test_a_picture_fits_its_bytes_by_quality_and_then_by_size(monkeypatch: pytes
         decode_into(b"\xff\xd8 no picture", out)
     large = rng.integers(0, 255, (1440, 2560, 3), dtype=np.uint8)
     assert len(JpegEncoder(1024).encode(large)) <= 1024
+    wide = np.full((1, 70_000, 3), 128, np.uint8)  # a side that JPEG does not have
+    out = np.zeros_like(wide)
+    decode_into(JpegEncoder(100_000).encode(wide), out)
+    assert abs(float(out.mean()) - 128) < 2
     monkeypatch.setattr("sage.sensors.remote.pictures.MAX_HALVINGS", 0)
     with pytest.raises(InputError, match="does not fit 1024 bytes"):
         JpegEncoder(1024).encode(noise.astype(np.uint8))
