@@ -164,3 +164,22 @@ def test_a_forgotten_number_is_not_used_again(tmp_path: Path, capsys, has_snapsh
     live(memory, range(1))
     newest = store.origins.of(store.origins.last_slot)
     assert (newest.id, newest.episode) == (61, 13)
+
+
+def test_a_memory_with_one_part_that_is_not_kept_is_forgotten(tmp_path: Path, capsys) -> None:
+    """A condition with `!=` holds for a merged memory when it holds for one of its parts."""
+    state = State(home=tmp_path, memory=build())
+    journal = Journal(state.journal)
+    state.memory.recorder = lambda change: _append(journal, change)
+    for second in (0, 7):  # episodes 1 and 2
+        state.memory.remember(
+            Experience(
+                window=None, key=np.ones(6), value=np.zeros(2), surprise=0.5, salience=0.5, trust=0.5,
+                context=0, time_ns=second * 10**9,
+            )
+        )  # fmt: skip
+    journal.close()
+    for episode in (1, 2, 3):
+        assert len(ask(state, capsys, "search", f"episode!={episode}")) == 1
+    assert ask(state, capsys, "forget", "episode!=2")["num_memories"] == {"recall": 1}
+    assert not ask(state, capsys, "search")

@@ -435,6 +435,7 @@ def test_a_damaged_snapshot_is_named_and_the_one_before_it_is_read(tmp_path: Pat
         (["search", "id"], "not a term"),
         (["search", "id=999"], "no memory has this id"),
         (["search", "store>1"], "compare it with = or !="),
+        (["forget", "id!=nan"], "'nan' is not a number"),
         (["search", "time=yesterday"], "not a time"),
         (["forget"], "no condition is given"),
         (["export", "memories.txt"], "end the name in .jsonl, .msgpack, .parquet"),
@@ -465,6 +466,8 @@ def test_times() -> None:
     assert parse_time("2027-01-15T08:00:00", now_ns) == EPOCH_NS
     assert parse_time("2027-01-15T09:00:00+01:00", now_ns) == EPOCH_NS
     assert parse_time("2027-01-15", now_ns) == EPOCH_NS - 8 * 3600 * SECOND_NS
+    for num_ms in (400, 600):
+        assert parse_time(f"2027-01-15T08:00:00.{num_ms}", now_ns) == EPOCH_NS + num_ms * 10**6
     for text in ("", "10x", "2027-13-01"):
         with pytest.raises(UserError, match="not a time"):
             parse_time(text, now_ns)
