@@ -97,3 +97,13 @@ def test_a_message_that_lacks_a_field_is_one_line_and_leaves_the_file_as_it_is(
     arguments = ["recording", "export", str(tmp_path / "run.mcap"), "--out", str(out), "--format", "csv"]
     assert invoke(arguments) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("side", [2, 3, 4])
+def test_the_size_of_a_picture_is_that_of_its_bytes(tmp_path: Path, side: int) -> None:
+    """Not of their text, which is padded to whole groups of three."""
+    tensor = TensorSpec(shape=(side, side), dtype="uint8")
+    spec = SensorSpec(name="a", modality="physical", tensor=tensor, period_ns=5, observes=("light", "1"))
+    record(tmp_path / "run.mcap", [(spec, np.zeros((side, side)).tolist())])
+    [file] = export_recording(tmp_path / "run.mcap", tmp_path / "out", "csv")
+    assert only_row(file)["num_bytes"] == str(side * side)
