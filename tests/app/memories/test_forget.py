@@ -183,3 +183,23 @@ def test_a_memory_with_one_part_that_is_not_kept_is_forgotten(tmp_path: Path, ca
         assert len(ask(state, capsys, "search", f"episode!={episode}")) == 1
     assert ask(state, capsys, "forget", "episode!=2")["num_memories"] == {"recall": 1}
     assert not ask(state, capsys, "search")
+
+
+def test_a_number_of_a_store_that_is_emptied_is_not_used_again(tmp_path: Path, capsys) -> None:
+    """Without a snapshot: the newest experience was in that store alone."""
+    state = State(home=tmp_path, memory=build())
+    journal = Journal(state.journal)
+    state.memory.recorder = lambda change: _append(journal, change)
+    live(state.memory, range(30))
+    state.memory.remember(
+        Experience(
+            window=None, key=np.ones(6), value=np.zeros(2), surprise=0.5, salience=0.5, trust=0.5, context=0,
+            time_ns=60 * 10**9,
+        )
+    )  # fmt: skip
+    journal.close()
+    ask(state, capsys, "forget", "store=recall")
+    memory = build()
+    apply_rows(memory, read_journal(state.journal).rows, epoch_ns=EPOCH_NS + 10**12)
+    assert len(memory.recall_store) == 0
+    assert (memory.newest_id, memory.episode_at(0)) == (31, 14)
