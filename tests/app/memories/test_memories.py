@@ -117,12 +117,12 @@ def make(home: Path, *, has_snapshot: bool = True, is_killed: bool = False) -> S
     return state
 
 
-def _append(journal: Journal, change: StoreChange) -> None:
+def _append(journal: Journal, change: StoreChange, epoch_ns: int = EPOCH_NS) -> None:
     journal.append(
         JournalRow(
             store=change.store, slot=change.slot, id=change.origin.id, first_id=change.first_id,
             episode=change.origin.episode, first_episode=change.origin.first_episode,
-            context=change.context, epoch_ns=EPOCH_NS, time_ns=change.time_ns, salience=change.salience,
+            context=change.context, epoch_ns=epoch_ns, time_ns=change.time_ns, salience=change.salience,
             trust=change.trust, scalars=change.scalars, arrays=change.arrays,
         )
     )  # fmt: skip
