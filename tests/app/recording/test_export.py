@@ -107,3 +107,27 @@ def test_the_size_of_a_picture_is_that_of_its_bytes(tmp_path: Path, side: int) -
     record(tmp_path / "run.mcap", [(spec, np.zeros((side, side)).tolist())])
     [file] = export_recording(tmp_path / "run.mcap", tmp_path / "out", "csv")
     assert only_row(file)["num_bytes"] == str(side * side)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "ending"),
+    [({}, {}), ({"sage.spec": "{"}, {}), ({"sage.spec": "[]"}, {}), ({}, {"num_ticks": "3\x1b[2J"})],
+)
+def test_a_file_of_another_program_is_described_without_its_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metadata: dict[str, str], ending: dict[str, str]
+) -> None:
+    path = tmp_path / "other.mcap"
+    with path.open("wb") as file:
+        writer = pytest.importorskip("mcap.writer").Writer(file)
+        writer.start()
+        schema = writer.register_schema("air\x1b[2J", "jsonschema", b"{}")
+        channel = writer.register_channel("/a\x1b]0;title\x07b", "json", schema, metadata)
+        writer.add_message(channel, 1, b"{}", 1)
+        writer.add_metadata("sage.run", {"name": "c\x1b[31m"})
+        if ending:
+            writer.add_metadata("sage.end", ending)
+        writer.finish()
+    assert invoke(["recording", "info", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "/a?]0;title?b" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
