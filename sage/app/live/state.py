@@ -17,7 +17,7 @@ from sage.app.terminal.skill import SkillSums
 from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import NAN, ActingFacts, Event, SleepReport, SolvingFacts, SourceFacts, TickReport
 
-_WINDOW_NS = 5_000_000_000
+RATE_WINDOW_NS = 5_000_000_000
 _SKILL_READINGS = 200
 _SPARK_NS = 500_000_000
 _NUM_SPARKS = 120
@@ -36,7 +36,7 @@ class RateMeter:
         self._times_ns.append(time_ns)
 
     def hz(self, now_ns: int) -> float:
-        while self._times_ns and now_ns - self._times_ns[0] > _WINDOW_NS:
+        while self._times_ns and now_ns - self._times_ns[0] > RATE_WINDOW_NS:
             self._times_ns.popleft()
         if len(self._times_ns) < 2:
             return NAN

@@ -224,7 +224,8 @@ def _tables(states: Mapping[str, StoreState], contents: JournalContents, epoch_n
         rows = [row for row in contents.rows if row.store == name]
         state = states.get(name) or StoreState(geometry={}, scalars={}, arrays={})
         if rows:
-            state = overlaid(state, rows, epoch_ns)
+            block_ns = rows[-1].scalars.get("block_ns")  # of the examination store; not in earlier versions
+            state = overlaid(state, rows, epoch_ns, block_ns=block_ns)
         yield Table(name=name, state=state, slots=_used(state), epoch_ns=epoch_ns)
 
 

@@ -5,6 +5,7 @@ Invariant: a file is left out only if all of its memories were read and none of 
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,10 +103,15 @@ def without_doomed(mind: str, rows: Sequence[StoredRow], terms: Sequence[Term]) 
         moved[store, slot] = numbers.get(store, 0)
         numbers[store] = moved[store, slot] + 1
     placed = [row._replace(slot=moved.get((row.store, row.slot), row.slot)) for row in kept]
-    scalars = {row.store: row.scalars_json for row in rows}
+    newest_rows = {row.store: row for row in rows}
+    scalars = {store: dict(row.scalars) for store, row in newest_rows.items()}
+    numbers_used = {
+        name: max((int(each.get(name, 0)) for each in scalars.values()), default=0)
+        for name in ("newest_id", "newest_episode")
+    }
     last = {row.store: at for at, row in enumerate(placed)}
-    for store, at in last.items():  # e.g. the newest id, which is not used again
-        placed[at] = placed[at]._replace(scalars_json=scalars[store])
+    for store, at in last.items():  # numbers are not used again, also of a store without a row
+        placed[at] = placed[at]._replace(scalars_json=json.dumps(scalars[store] | numbers_used))
     return placed
 
 

@@ -5,6 +5,7 @@ Invariant: a term that is not understood raises UserError with the term and what
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,9 +63,10 @@ class Term:
         suffix = "_ns" if self.name == "time" else ""
         last = columns[f"{self.name}{suffix}"]
         first = columns.get(f"first_{self.name}{suffix}", last)
-        if self.comparison in ("=", "!="):
-            is_within = (first <= self.value) & (self.value <= last)
-            return np.asarray(is_within if self.comparison == "=" else ~is_within)
+        if self.comparison == "=":
+            return np.asarray((first <= self.value) & (self.value <= last))
+        if self.comparison == "!=":
+            return np.asarray((first != self.value) | (last != self.value))
         compared = first if self.comparison in ("<", "<=") else last
         found: np.ndarray = _COMPARISONS[self.comparison](compared, self.value)
         return found
@@ -94,7 +96,9 @@ def parse_term(text: str, now_ns: int) -> Term:
     try:
         number = float(value)
     except ValueError:
-        raise UserError(f"{text!r}: {value!r} is not a number: give one") from None
+        number = math.nan
+    if math.isnan(number):  # also where it is written so: every `!=` would hold
+        raise UserError(f"{text!r}: {value!r} is not a number: give one")
     return Term(name=name, comparison=comparison, value=number)
 
 
@@ -119,7 +123,8 @@ def parse_time(text: str, now_ns: int) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return _ns_of(text, round(moment.timestamp())) + moment.microsecond * 1000
+    whole = moment.replace(microsecond=0)
+    return _ns_of(text, round(whole.timestamp())) + moment.microsecond * 1000
 
 
 def _ns_of(text: str, secs: float) -> int:

@@ -36,7 +36,7 @@ _FIGURES = (
 _OF_SOURCES = (
     ("trust", "sage_source_trust", "gauge", "Trust, 0 to 1; none while not judged."),
     ("weight", "sage_source_weight", "gauge", "Weight of the source in the tick, 0 to 1."),
-    ("age_ms", "sage_source_age_milliseconds", "gauge", "Age of the newest reading."),
+    ("age_ms", "sage_source_age_milliseconds", "gauge", "Age of the newest reading at the last tick."),
     ("rate_hz", "sage_source_rate_hertz", "gauge", "Readings per second over the last 5 s."),
     ("surprise", "sage_source_surprise", "gauge", "Surprise, 1 is expected."),
     ("num_dropped", "sage_source_dropped_total", "counter", "Readings that the loop never saw."),

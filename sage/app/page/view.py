@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sage.app.live.state import LiveState, SourceMemory
+from sage.app.live.state import RATE_WINDOW_NS, LiveState, SourceMemory
 from sage.app.page.feed import Remembered, SessionFeed
 from sage.runtime.report import ActionFacts, SolvingFacts, State, TickFacts, to_plain
 
@@ -24,7 +24,7 @@ def frame(feed: SessionFeed, control: dict[str, Any]) -> dict[str, Any]:
             return shown
         facts = live.report.facts
         return shown | {
-            "sources": sources(feed, live),
+            "sources": sources(feed, live, rates_at_ns(facts, control)),
             "coherence": {
                 **_plain(facts.coherence),
                 "surprise": _number(live.surprise.values()[-1]),
@@ -64,7 +64,7 @@ def status(feed: SessionFeed, live: LiveState, control: dict[str, Any]) -> dict[
         "tick": facts.tick,
         "state": facts.state.value,
         "run_secs": facts.time_ns / 1e9,
-        "tick_hz": _number(live.ticks.hz(facts.time_ns)),
+        "tick_hz": _number(live.ticks.hz(rates_at_ns(facts, control))),
         "budget_ms": None if feed.period_ns is None else _number(feed.period_ns() / 1e6),
         "tick_ms_p50": _quantile_ms(ordered, 0.5),
         "tick_ms_p99": _quantile_ms(ordered, 0.99),
@@ -78,10 +78,17 @@ def status(feed: SessionFeed, live: LiveState, control: dict[str, Any]) -> dict[
     }
 
 
-def sources(feed: SessionFeed, live: LiveState) -> list[dict[str, Any]]:
-    """picture: width and height of a source whose readings are pictures, else null."""
-    assert live.report is not None
-    now_ns, sizes = live.report.facts.time_ns, feed.readings.pictures.sizes
+def rates_at_ns(facts: TickFacts, control: dict[str, Any]) -> int:
+    """The session's time of rates: that of the last tick, and later where none has ended for so long that no
+    event of it is in their window, in a pause for example.
+    """
+    silent_ns = round(control.get("secs_since_tick", 0.0) * 1e9)
+    return facts.time_ns + (silent_ns if silent_ns > RATE_WINDOW_NS else 0)
+
+
+def sources(feed: SessionFeed, live: LiveState, now_ns: int) -> list[dict[str, Any]]:
+    """picture: width and height where readings are pictures, else null.  now_ns: as rates_at_ns."""
+    sizes = feed.readings.pictures.sizes
     return [
         _source(memory, now_ns) | {"picture": list(sizes[name]) if name in sizes else None}
         for name, memory in live.sources.items()

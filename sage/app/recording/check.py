@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from sage.app.recording.info import printable
 from sage.app.terminal.errors import UserError
 from sage.errors import DataError, SageError
 from sage.sensors.contract import SensorUnavailable
@@ -40,7 +41,7 @@ def check_recording(path: Path) -> tuple[list[str], int]:
         else:
             if num_messages != file.num_messages:
                 problems.append(f"{num_messages:,} messages, its index has {file.num_messages:,}")
-    return problems, num_messages
+    return list(map(printable, problems)), num_messages
 
 
 def _checksums(path: Path) -> list[str]:

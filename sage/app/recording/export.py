@@ -103,7 +103,8 @@ class _Readings(_Table):
             given = message["values"]
             yield head + (list(given.values()) if isinstance(given, dict) else list(given))
         else:
-            yield [*head, len(message["data"]) * 3 // 4]
+            data = message["data"]
+            yield [*head, len(data) * 3 // 4 - data[-2:].count("=")]
 
 
 class _Ticks(_Table):

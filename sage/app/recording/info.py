@@ -55,27 +55,33 @@ def render(found: dict[str, Any]) -> None:
     run, ending = found["run"], found["ending"]
     duration = figures.duration(found["duration_secs"])
     size = figures.num_bytes(found["num_bytes"])
-    head = f"{found['file']}: {found['num_messages']:,} messages, {duration}, {size}"
-    console.print(head, soft_wrap=True, highlight=False, markup=False)
+    lines = [f"{found['file']}: {found['num_messages']:,} messages, {duration}, {size}"]
     if run:
-        line = ", ".join(f"{key} {run[key]}" for key in ("name", "session", "seed", "clock") if key in run)
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        names = ("name", "session", "seed", "clock")
+        lines.append(", ".join(f"{key} {run[key]}" for key in names if key in run))
     if ending:
-        counts = f"{ending['num_ticks']} ticks, {ending['num_dropped']} messages dropped"
-        line = f"{counts}, digest {ending['digest']}"
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        ticks, dropped, digest = (ending.get(key, "?") for key in ("num_ticks", "num_dropped", "digest"))
+        lines.append(f"{ticks} ticks, {dropped} messages dropped, digest {digest}")
+    for line in lines:
+        console.print(printable(line), soft_wrap=True, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False)
     for heading in ("topic", "schema", "messages", "shape", "unit"):
         table.add_column(heading, overflow="fold")
     for channel in found["channels"]:
         shape = " x ".join(map(str, channel["shape"]))
-        table.add_row(
-            channel["topic"], channel["schema"], f"{channel['num_messages']:,}", shape, channel["unit"]
-        )
+        row = (channel["topic"], channel["schema"], f"{channel['num_messages']:,}", shape, channel["unit"])
+        table.add_row(*map(printable, row))
     console.print(table, markup=False, highlight=False)
 
 
 def _shape(metadata: dict[str, str]) -> list[int]:
-    if SPEC_KEY not in metadata:
+    """Empty where none is stated, or in no form that is known."""
+    try:
+        return [int(size) for size in json.loads(metadata[SPEC_KEY])["tensor"]["shape"]]
+    except (KeyError, TypeError, ValueError):
         return []
-    return list(json.loads(metadata[SPEC_KEY])["tensor"]["shape"])
+
+
+def printable(text: str) -> str:
+    """A text of a file that another program may have written: a terminal obeys its control characters."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -26,7 +26,7 @@ from sage.app.terminal import figures
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import ALL_PHYSICAL, counted_sources
 
-#: Rows of ticks that quantiles are taken of; more are averaged first.
+#: Ticks that quantiles are taken of, the last ones; points of a series.
 MAX_ROWS, MAX_POINTS = 200_000, 1500
 Shown = Callable[[float], str]
 
@@ -158,18 +158,19 @@ Add = Callable[[str, str, float, Shown], None]
 
 
 def _add_run(add: Add, store: MetricsStore, record: SessionRecord) -> None:
-    series = store.series(record.id, ["total_ns", "num_overruns", "coherence", "agreement"], MAX_ROWS)
-    values = series.values
+    series = store.series(record.id, ["total_ns", "num_overruns", "coherence"], MAX_POINTS)
+    values, single_ns = series.values, np.array(store.tick_times(record.id, MAX_ROWS), float)
     span_secs = record.span_ns / 1e9
     add("Run", "ticks", record.num_ticks, _whole)
     add("Run", "duration", span_secs, figures.duration)
     rate_hz = (record.num_ticks - 1) / span_secs if span_secs > 0 else math.nan
     add("Run", "ticks per second", rate_hz, lambda value: f"{value:.1f}")
     for label, share in (("tick, median", 0.5), ("tick, p99", 0.99)):
-        add("Run", label, _quantile(values["total_ns"], share), figures.millis)
+        add("Run", label, _quantile(single_ns, share), figures.millis)
+    add("Run", "tick, mean", _mean(values["total_ns"], series.num_ticks), figures.millis)
     add("Run", "overruns", float(np.nansum(values["num_overruns"])), _whole)
     add("Run", "reports not stored", record.num_dropped, _whole)
-    add("Run", "coherence, mean", _mean(values["coherence"]), figures.number)
+    add("Run", "coherence, mean", _mean(values["coherence"], series.num_ticks), figures.number)
 
 
 def _add_skill(add: Add, store: MetricsStore, record: SessionRecord) -> None:
@@ -211,9 +212,10 @@ def _quantile(values: np.ndarray, share: float) -> float:
     return float(np.quantile(finite, share)) if len(finite) else math.nan
 
 
-def _mean(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else math.nan
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    """Of the finite ones."""
+    is_finite = np.isfinite(values)
+    return float(np.average(values[is_finite], weights=weights[is_finite])) if is_finite.any() else math.nan
 
 
 def _last(values: np.ndarray) -> float:

@@ -171,7 +171,10 @@ def _write_jsonl(store: MetricsStore, session: SessionRecord, out: Path) -> None
 
 
 def to_plain_dict(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: to_plain(value) for name, value in values.items()}
+    return {
+        name: to_plain_dict(value) if isinstance(value, dict) else to_plain(value)
+        for name, value in values.items()
+    }
 
 
 def _nested(row: dict[str, Any], sources: Sequence[str]) -> dict[str, Any]:

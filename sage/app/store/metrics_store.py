@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from sage.app.store.series import Series, read_series
 from sage.app.store.skill import read_skill_table
 from sage.app.store.skips import read_skips
 from sage.app.store.thinning import Retention, transaction, used_bytes
-from sage.app.store.tick_times import read_night_ticks
+from sage.app.store.tick_times import read_night_ticks, read_tick_times
 from sage.app.store.writer import StoreStatistics, StoreWriter
 from sage.app.terminal.budget import BudgetFigures
 from sage.app.terminal.errors import UserError
@@ -84,9 +85,7 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInspection:
-    """Sizes of a store. num_rows: stored rows of ticks, after thinning.  num_ticks: the ticks that they
-    cover.
-    """
+    """Sizes of a store. num_rows: of ticks, after thinning.  num_ticks: the ticks that they cover."""
 
     path: str
     num_bytes: int
@@ -271,6 +270,11 @@ class MetricsStore:
         with self._connected() as connection:
             return read_budget(connection, _session_row(connection, self.path, session)["key"])
 
+    def tick_times(self, session: str, limit: int) -> list[int]:
+        """As read_tick_times."""
+        with self._connected() as connection:
+            return read_tick_times(connection, _session_row(connection, self.path, session)["key"], limit)
+
     def night_ticks(self, session: str) -> NightTicks:
         with self._connected() as connection:
             return read_night_ticks(connection, _session_row(connection, self.path, session)["key"])
@@ -344,10 +348,7 @@ class MetricsStore:
 
 def _candidates(name: str) -> Iterator[str]:
     yield name
-    number = 2
-    while True:
-        yield f"{name}-{number}"
-        number += 1
+    yield from (f"{name}-{number}" for number in count(2))
 
 
 def _session_row(connection: sqlite3.Connection, path: Path, session: str | None) -> sqlite3.Row:

@@ -27,9 +27,14 @@ _MAX_VERSION = 63
 APPLICATION_ID = 0x53414745  # "SAGE"
 
 #: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
-#: out. sum: NULLs left out.  scored: a sum over rows that also have a persistence error, so that ratios stay
-#: honest. drop: NULL from then on.
+#: out. sum: NULLs left out.  scored: a sum over rows with a finite error and persistence error, so that
+#: ratios stay honest; infinities left out.  drop: NULL from then on.
 Fold = Literal["last", "mean", "sum", "scored", "drop"]
+
+
+def is_finite(column: str) -> str:
+    """The SQL condition that a number of 0 or more is neither NULL nor infinite."""
+    return f"{column} < 9e999"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Column:
             case "sum":
                 return f"SUM({self.name})"
             case "scored":
-                return f"SUM({self.name}) FILTER (WHERE error IS NOT NULL AND persistence_error IS NOT NULL)"
+                return f"SUM({self.name}) FILTER (WHERE num_scored > 0 AND {is_finite(self.name)})"
             case "drop":
                 return "NULL"
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 
+from sage.app.store.schema import is_finite
 from sage.app.terminal.skill import NIGHTS, Cells, SkillSums, SkillTable, Stretch, bin_width
 
 _SUMS = (
     "SELECT name, (tick - :first) / :width AS bin,"
     " CASE WHEN tick <= :first_night THEN 0 WHEN tick <= :last_night THEN 1 ELSE 2 END AS stretch,"
     " SUM(num_scored) AS num_scored, SUM(error) AS error, SUM(persistence_error) AS persistence,"
-    " TOTAL(skip_error) AS skip, TOTAL(error) FILTER (WHERE skip_error IS NOT NULL) AS skipped"
+    f" TOTAL(skip_error) FILTER (WHERE {is_finite('skip_error')}) AS skip,"
+    f" TOTAL(error) FILTER (WHERE {is_finite('skip_error')}) AS skipped"
     " FROM sources NATURAL JOIN source_names WHERE session = :session AND num_scored > 0"
     " GROUP BY source, bin, stretch"
 )

@@ -10,6 +10,12 @@ from sage.app.terminal.tick_times import NightTicks, NightTickTally
 from sage.runtime.report import State
 
 
+def read_tick_times(connection: sqlite3.Connection, session: int, limit: int) -> list[int]:
+    """ns of the last `limit` whole ticks. session: its key."""
+    query = "SELECT total_ns FROM ticks WHERE session = ? AND num_ticks = 1 ORDER BY tick DESC LIMIT ?"
+    return [int(total_ns) for (total_ns,) in connection.execute(query, (session, limit))]
+
+
 def read_night_ticks(connection: sqlite3.Connection, session: int) -> NightTicks:
     """session: its key."""
     tally = NightTickTally()

@@ -170,6 +170,7 @@ class ExaminationStore:
             scalars={
                 "num_seen": self.num_seen,
                 "num_slots": num_slots,
+                "block_ns": self.schedule.block_ns,
                 "generator": self._generator.bit_generator.state,
                 **self.origins.newest(),
             },

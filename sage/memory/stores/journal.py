@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage.errors import DataError
-from sage.memory.stores.journal_file import JournalContents, JournalNotOpened, open_repaired
+from sage.memory.stores.journal_file import (
+    SQLITE_ERRORS,
+    JournalContents,
+    JournalNotOpened,
+    open_repaired,
+)
 from sage.memory.stores.journal_row import JournalRow, encode
 
 #: The write-ahead log is merged into the file and truncated when it has this many bytes.
@@ -195,7 +200,7 @@ class Journal:
             if group:
                 self._commit(self._connection, group)
             self._shorten_log(self._connection)
-        except (DataError, sqlite3.Error, OSError, MemoryError) as error:
+        except (DataError, *SQLITE_ERRORS, OSError, MemoryError) as error:
             if self._connection is not None:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
@@ -240,7 +245,7 @@ def _newest_in(connection: sqlite3.Connection) -> int:
     query = "SELECT max((SELECT ifnull(max(sequence), 0) FROM rows), (SELECT max(up_to) FROM pruned))"
     try:
         newest: int = connection.execute(query).fetchone()[0]
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         connection.close()
         raise JournalNotOpened(f"the memory journal cannot be read ({error}): free some space") from error
     return newest

@@ -32,6 +32,8 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {ROW_VERSION};
 COMMIT;
 """
+#: Of a statement: the text of an error about a damaged schema may be no UTF-8.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 #: A newer version of SQLite's format: it reads the file and refuses to write it.
 _WRITE_VERSION = b"\x02"
 #: Messages of SQLite for a disk or a file that cannot be used now; all others are damage.
@@ -99,7 +101,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer truncates the log instead
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *SQLITE_ERRORS) as error:
             raise JournalNotOpened(
                 f"{path}: cannot open the memory journal ({error}): move it away, or give a writable"
                 " state_dir"
@@ -139,29 +141,35 @@ def read_journal(path: Path, *, after: int = 0) -> JournalContents:
     first = max(after, pruned_to)
     rows = tuple(found.rows[sequence] for sequence in sorted(found.rows) if sequence > first)
     unreadable = {sequence for sequence in found.unreadable if sequence > first}
-    newest = max(seen.newest if seen else 0, pruned_to, rows[-1].sequence if rows else 0)
+    newest = max(pruned_to, rows[-1].sequence if rows else 0)
+    # A row's own number has a checksum, the one in SQLite's tree has none.
+    has_numbers = seen is None or seen.newest <= max(newest, after) + seen.num_rows
+    if seen is not None and has_numbers:
+        newest = max(newest, seen.newest)
     if problem and rows:  # what was deleted is not known
         first = max(first, rows[0].sequence - 1)
-    missing = ({*range(first + 1, newest + 1)} | unreadable) - found.rows.keys()
-    is_equal = seen is not None and seen.num_rows == len(
-        rows
-    )  # a number that is missing is not damage to mend
+    num_missing = max(newest - first, 0) - sum(first < row.sequence for row in rows)
+    # A number that is missing is not damage to mend.
+    is_equal = seen is not None and seen.is_sound and seen.num_rows == len(rows)
     return JournalContents(
         rows=rows,
-        num_damaged=len(missing),
+        num_damaged=num_missing + sum(not first < sequence <= newest for sequence in unreadable),
         newest_sequence=newest,
-        is_intact=(is_equal or bool(problem)) and not unreadable,
+        is_intact=((is_equal and has_numbers) or bool(problem)) and not unreadable,
         problem=problem,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What SQLite reads. pruned_to: newest sequence that was deleted.  newest, num_rows: of later rows."""
+    """What SQLite reads. pruned_to: newest sequence that was deleted.  newest, num_rows: of later rows.
+    is_sound: no row that is there is stated to be deleted.
+    """
 
     pruned_to: int = 0
     newest: int = 0
     num_rows: int = 0
+    is_sound: bool = True
 
 
 def _see(path: Path, after: int) -> _Seen | None:
@@ -176,14 +184,17 @@ def _see(path: Path, after: int) -> _Seen | None:
                 return _Seen()  # it was cut while it was made
             _refuse_foreign(connection, path)
             pruned_to = connection.execute("SELECT max(up_to) FROM pruned").fetchone()[0] or 0
+            oldest = connection.execute("SELECT min(sequence) FROM rows").fetchone()[0]
+            is_sound = oldest is None or pruned_to < oldest
+            pruned_to = pruned_to if is_sound else oldest - 1
             query = "SELECT ifnull(max(sequence), 0), count(*) FROM rows WHERE sequence > ?"
             newest, num_rows = connection.execute(query, (max(after, pruned_to),)).fetchone()
             is_whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         if str(error).startswith(_UNAVAILABLE):
             raise OSError(str(error)) from error
         return None
-    seen = _Seen(pruned_to=pruned_to, newest=newest, num_rows=num_rows)
+    seen = _Seen(pruned_to=pruned_to, newest=newest, num_rows=num_rows, is_sound=is_sound)
     return seen if is_whole and is_writable else None
 
 
@@ -287,7 +298,7 @@ def restart_journal(
             if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise OSError("the log cannot be merged")
         return put_in_place(path, keeps_old=keeps_old)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *SQLITE_ERRORS) as error:
         with suppress(OSError):
             delete_journal(new)
         raise JournalNotOpened(

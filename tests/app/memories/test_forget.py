@@ -164,3 +164,64 @@ def test_a_forgotten_number_is_not_used_again(tmp_path: Path, capsys, has_snapsh
     live(memory, range(1))
     newest = store.origins.of(store.origins.last_slot)
     assert (newest.id, newest.episode) == (61, 13)
+
+
+def test_a_memory_with_one_part_that_is_not_kept_is_forgotten(tmp_path: Path, capsys) -> None:
+    """A condition with `!=` holds for a merged memory when it holds for one of its parts."""
+    state = State(home=tmp_path, memory=build())
+    journal = Journal(state.journal)
+    state.memory.recorder = lambda change: _append(journal, change)
+    for second in (0, 7):  # episodes 1 and 2
+        state.memory.remember(
+            Experience(
+                window=None, key=np.ones(6), value=np.zeros(2), surprise=0.5, salience=0.5, trust=0.5,
+                context=0, time_ns=second * 10**9,
+            )
+        )  # fmt: skip
+    journal.close()
+    for episode in (1, 2, 3):
+        assert len(ask(state, capsys, "search", f"episode!={episode}")) == 1
+    assert ask(state, capsys, "forget", "episode!=2")["num_memories"] == {"recall": 1}
+    assert not ask(state, capsys, "search")
+
+
+def test_a_number_of_a_store_that_is_emptied_is_not_used_again(tmp_path: Path, capsys) -> None:
+    """Without a snapshot: the newest experience was in that store alone."""
+    state = State(home=tmp_path, memory=build())
+    journal = Journal(state.journal)
+    state.memory.recorder = lambda change: _append(journal, change)
+    live(state.memory, range(30))
+    state.memory.remember(
+        Experience(
+            window=None, key=np.ones(6), value=np.zeros(2), surprise=0.5, salience=0.5, trust=0.5, context=0,
+            time_ns=60 * 10**9,
+        )
+    )  # fmt: skip
+    journal.close()
+    ask(state, capsys, "forget", "store=recall")
+    memory = build()
+    apply_rows(memory, read_journal(state.journal).rows, epoch_ns=EPOCH_NS + 10**12)
+    assert len(memory.recall_store) == 0
+    assert (memory.newest_id, memory.episode_at(0)) == (31, 14)
+
+
+def test_an_examined_window_of_a_later_run_keeps_its_block(tmp_path: Path, capsys) -> None:
+    """A night compares blocks: windows of two runs, 1,000 s apart, are in different ones."""
+    state = State(home=tmp_path, memory=build())
+    live(state.memory, range(30))
+    save(state)
+    gap_ns = 1000 * 10**9
+    later, journal = build(), Journal(state.journal)
+    later.load(state.folder / MEMORY, elapsed_ns=gap_ns)
+    later.recorder = lambda change: _append(journal, change, epoch_ns=EPOCH_NS + gap_ns)
+    live(later, range(30))
+    journal.close()
+    recovered, left = build(), build()
+    recovered.load(state.folder / MEMORY, elapsed_ns=2 * gap_ns)
+    apply_rows(recovered, read_journal(state.journal).rows, epoch_ns=EPOCH_NS + 2 * gap_ns)
+    ask(state, capsys, "forget", "store=recall")
+    left.load(state.folder / MEMORY, elapsed_ns=2 * gap_ns)
+    wanted, found = (each.examination.state().arrays for each in (recovered, left))
+    assert (wanted["window.start_time_ns"] > -1.5 * gap_ns).any()
+    for name in ("ids", "times_ns", "window.start_time_ns"):
+        np.testing.assert_array_equal(found[name], wanted[name])

@@ -117,12 +117,12 @@ def make(home: Path, *, has_snapshot: bool = True, is_killed: bool = False) -> S
     return state
 
 
-def _append(journal: Journal, change: StoreChange) -> None:
+def _append(journal: Journal, change: StoreChange, epoch_ns: int = EPOCH_NS) -> None:
     journal.append(
         JournalRow(
             store=change.store, slot=change.slot, id=change.origin.id, first_id=change.first_id,
             episode=change.origin.episode, first_episode=change.origin.first_episode,
-            context=change.context, epoch_ns=EPOCH_NS, time_ns=change.time_ns, salience=change.salience,
+            context=change.context, epoch_ns=epoch_ns, time_ns=change.time_ns, salience=change.salience,
             trust=change.trust, scalars=change.scalars, arrays=change.arrays,
         )
     )  # fmt: skip
@@ -435,6 +435,7 @@ def test_a_damaged_snapshot_is_named_and_the_one_before_it_is_read(tmp_path: Pat
         (["search", "id"], "not a term"),
         (["search", "id=999"], "no memory has this id"),
         (["search", "store>1"], "compare it with = or !="),
+        (["forget", "id!=nan"], "'nan' is not a number"),
         (["search", "time=yesterday"], "not a time"),
         (["forget"], "no condition is given"),
         (["export", "memories.txt"], "end the name in .jsonl, .msgpack, .parquet"),
@@ -465,6 +466,8 @@ def test_times() -> None:
     assert parse_time("2027-01-15T08:00:00", now_ns) == EPOCH_NS
     assert parse_time("2027-01-15T09:00:00+01:00", now_ns) == EPOCH_NS
     assert parse_time("2027-01-15", now_ns) == EPOCH_NS - 8 * 3600 * SECOND_NS
+    for num_ms in (400, 600):
+        assert parse_time(f"2027-01-15T08:00:00.{num_ms}", now_ns) == EPOCH_NS + num_ms * 10**6
     for text in ("", "10x", "2027-13-01"):
         with pytest.raises(UserError, match="not a time"):
             parse_time(text, now_ns)

@@ -58,6 +58,7 @@ class Page:
 
     def __init__(self, folder: Path, num_ticks: int, sources: tuple[str, ...] = SOURCES) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.secs_since_tick = 0.01
         self.feed = SessionFeed(
             "calm-otter",
             period_ns=lambda: 50_000_000,
@@ -87,7 +88,12 @@ class Page:
             pass
 
     def _status(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"is_paused": False, "held": {}, "effectors": ["arm"], "secs_since_tick": 0.01}
+        return {
+            "is_paused": False,
+            "held": {},
+            "effectors": ["arm"],
+            "secs_since_tick": self.secs_since_tick,
+        }
 
     def _done(self, request: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(request)

@@ -192,6 +192,21 @@ def test_metrics_are_in_the_text_format(page):
     assert len(families) == len(set(families))
 
 
+@pytest.mark.parametrize(("secs_since_tick", "has_rates"), [(4.9, True), (5.1, False)])
+def test_a_loop_that_stands_has_no_rates(tmp_path, secs_since_tick, has_rates):
+    """A pause, or a tick that hangs: rates are over the last 5 s."""
+    page = Page(tmp_path, num_ticks=60)
+    page.secs_since_tick = secs_since_tick
+    page.take_in()
+    assert (page.ask("GET", "/api/status").json["tick_hz"] is not None) is has_rates
+    rates = [each["rate_hz"] for each in page.ask("GET", "/api/sources").json["sources"]]
+    assert any(rate is not None for rate in rates) is has_rates
+    text = page.ask("GET", "/metrics").body.decode()
+    assert ("sage_tick_rate_hertz " in text) is has_rates
+    assert ("sage_source_rate_hertz{" in text) is has_rates
+    assert "sage_tick_age_seconds" in text
+
+
 def test_the_document_has_every_route(page):
     document = page.ask("GET", "/openapi.json").json
     found = {(method.upper(), path) for path, each in document["paths"].items() for method in each}

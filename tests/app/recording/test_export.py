@@ -97,3 +97,37 @@ def test_a_message_that_lacks_a_field_is_one_line_and_leaves_the_file_as_it_is(
     arguments = ["recording", "export", str(tmp_path / "run.mcap"), "--out", str(out), "--format", "csv"]
     assert invoke(arguments) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("side", [2, 3, 4])
+def test_the_size_of_a_picture_is_that_of_its_bytes(tmp_path: Path, side: int) -> None:
+    """Not of their text, which is padded to whole groups of three."""
+    tensor = TensorSpec(shape=(side, side), dtype="uint8")
+    spec = SensorSpec(name="a", modality="physical", tensor=tensor, period_ns=5, observes=("light", "1"))
+    record(tmp_path / "run.mcap", [(spec, np.zeros((side, side)).tolist())])
+    [file] = export_recording(tmp_path / "run.mcap", tmp_path / "out", "csv")
+    assert only_row(file)["num_bytes"] == str(side * side)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "ending"),
+    [({}, {}), ({"sage.spec": "{"}, {}), ({"sage.spec": "[]"}, {}), ({}, {"num_ticks": "3\x1b[2J"})],
+)
+def test_a_file_of_another_program_is_described_without_its_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metadata: dict[str, str], ending: dict[str, str]
+) -> None:
+    path = tmp_path / "other.mcap"
+    with path.open("wb") as file:
+        writer = pytest.importorskip("mcap.writer").Writer(file)
+        writer.start()
+        schema = writer.register_schema("air\x1b[2J", "jsonschema", b"{}")
+        channel = writer.register_channel("/a\x1b]0;title\x07b", "json", schema, metadata)
+        writer.add_message(channel, 1, b"{}", 1)
+        writer.add_metadata("sage.run", {"name": "c\x1b[31m"})
+        if ending:
+            writer.add_metadata("sage.end", ending)
+        writer.finish()
+    assert invoke(["recording", "info", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "/a?]0;title?b" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -13,7 +15,9 @@ from sage.app.config.state_dir import STORE_NAME
 from sage.app.report.data import collect
 from sage.app.report.side_by_side import as_dict, load_columns, write_columns
 from sage.app.session.synthetic import SyntheticSession
-from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.metrics_store import MetricsStore, Retention
+from sage.app.store.schema import close_merged, connect
+from sage.app.store.thinning import Thinner
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.figures import DASH
 from sage.app.terminal.skill import ALL_PHYSICAL
@@ -90,3 +94,26 @@ def test_the_command_prints_a_table_and_the_page(stored):
         load_columns(stored, [ids[0], ids[0]])
     with pytest.raises(UserError, match="nothing-like-it"):
         load_columns(stored, [ids[0], "nothing-like-it"])
+
+
+def test_quantiles_are_of_single_ticks_and_no_averages(tmp_path):
+    """A row of an averaged second is its mean: a quantile of such rows is none of ticks."""
+    with MetricsStore(tmp_path / STORE_NAME) as store:
+        writer = store.instrument(store.begin_session())
+        for item in SyntheticSession(num_ticks=400).items():
+            if isinstance(item, TickReport):
+                spent_ns = 9_000_000 if item.facts.tick % 5 == 0 else 1_000_000
+                writer.on_tick(replace(item, timing=replace(item.timing, total_ns=spent_ns)))
+        assert writer.flush(20)
+        session = store.session().id
+    last_secs, all_of_it = ((5.0, 1.0),), ((0.001, 1.0),)
+    for levels, median in ((last_secs, 1e6), (all_of_it, None)):
+        connection = connect(tmp_path / STORE_NAME)
+        thinner = Thinner(Retention(levels=levels), time.time_ns)
+        while thinner.step(connection, 1 if median else None):
+            pass
+        close_merged(connection, tmp_path / STORE_NAME)
+        (figures,) = (each["figures"] for each in as_dict(load_columns(tmp_path, [session])))
+        assert figures["Run: tick, median"] == median
+        assert figures["Run: tick, p99"] == (None if median is None else 9e6)
+        assert figures["Run: tick, mean"] == pytest.approx(2.6e6, rel=0.01)

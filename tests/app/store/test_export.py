@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import sqlite3
@@ -12,7 +13,7 @@ import pytest
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.export import export_session
 from sage.app.terminal.errors import UserError
-from sage.runtime.report import Event
+from sage.runtime.report import Event, TickReport
 
 
 def test_csv_and_jsonl_hold_every_tick(store, tmp_path, record):
@@ -30,6 +31,17 @@ def test_csv_and_jsonl_hold_every_tick(store, tmp_path, record):
     assert [line["type"] for line in parsed].count("tick") == 60
     assert parsed[1]["sources"]["imu"]["status"] == "running"
     assert parsed[0]["type"] == "session"
+
+
+def test_an_infinite_figure_is_null_in_json(store, tmp_path):
+    writer = store.instrument(store.begin_session())
+    (item,) = (each for each in SyntheticSession(num_ticks=1).items() if isinstance(each, TickReport))
+    sources = (dataclasses.replace(each, surprise=math.inf) for each in item.facts.sources)
+    writer.on_tick(dataclasses.replace(item, facts=dataclasses.replace(item.facts, sources=tuple(sources))))
+    assert writer.flush(20)
+    (lines,) = export_session(store, store.session(), tmp_path / "run.jsonl")
+    (tick,) = (each for each in map(json.loads, lines.read_text().splitlines()) if each["type"] == "tick")
+    assert tick["sources"]["imu"]["surprise"] is None
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

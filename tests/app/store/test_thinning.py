@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from sage.app.session.synthetic import SyntheticSession
 from sage.app.store import schema as store_schema
 from sage.app.store.metrics_store import MetricsStore, Retention
 from sage.app.store.thinning import Thinner, used_bytes
+from sage.app.terminal.skill import SkillTable
 from sage.runtime.coherence.rows import CoherenceRow
-from sage.runtime.report import Event, SleepReport
+from sage.runtime.report import Event, SleepReport, TickReport
 
 WALL_NS = 1_795_305_600_000_000_000
 
@@ -52,6 +54,41 @@ def test_age_thins_ticks_to_averages_and_keeps_their_sums(store, record):
     assert store.tick(session, 1999) is not None
     assert store.tick(session, int(before.num_ticks[:200].sum()) - 1) is None, "an average is not a report"
     assert store.first_difference(session, session) is None
+
+
+def test_an_infinite_error_is_in_no_skill_also_once_it_is_averaged(store):
+    """As in the summary of the session, which leaves such a reading out."""
+    session = store.begin_session()
+    writer, table = store.instrument(session), SkillTable()
+    for item in SyntheticSession(num_ticks=400).items():
+        if not isinstance(item, TickReport):
+            continue
+        facts = item.facts
+        if facts.tick in (100, 120):
+            error = math.inf if facts.tick == 100 else facts.sources[0].error
+            sources = (
+                dataclasses.replace(each, error=error, skip_error=math.inf) for each in facts.sources[:1]
+            )
+            facts = dataclasses.replace(facts, sources=(*sources, *facts.sources[1:]))
+        writer.on_tick(dataclasses.replace(item, facts=facts))
+        table.next_tick()
+        for source in facts.sources:
+            table.add(source)
+    assert writer.flush(20)
+    name = facts.sources[0].name
+    wanted = table.figures((name,))
+    assert math.isfinite(wanted.overall)
+    assert math.isfinite(wanted.gain_over_skip)
+    before = store.skill_table(session).figures((name,))
+    store.close()
+    thin_all(store.path, Retention(levels=((1.0, 1.0),)))
+    assert store.inspect().num_rows < 60
+    after = store.skill_table(session).figures((name,))
+    for found in (before, after):
+        assert found.num_scored == wanted.num_scored
+        assert found.overall == pytest.approx(wanted.overall)
+    assert before.gain_over_skip == pytest.approx(wanted.gain_over_skip)
+    assert after.gain_over_skip == pytest.approx(wanted.gain_over_skip, abs=0.02)  # of readings around it
 
 
 def test_thinning_twice_changes_nothing_more(store, record):

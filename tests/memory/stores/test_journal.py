@@ -280,6 +280,48 @@ def test_a_flipped_bit_costs_the_rows_that_it_touches_and_no_other(killed: Path,
     assert num_harmless > 0
 
 
+def test_a_flipped_bit_in_the_number_up_to_which_rows_are_deleted_costs_none(path: Path) -> None:
+    journal = Journal(path)
+    for number in range(1, 41):
+        journal.append(row(number))
+    assert journal.wait(40, WAIT_SECS)
+    journal.prune(30)
+    journal.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE pruned SET up_to = ?", (30 ^ 32,))
+        connection.commit()
+    contents = read_journal(path)
+    assert [found.id for found in contents.rows] == list(range(31, 41))
+    assert (contents.num_damaged, contents.newest_sequence, contents.is_intact) == (0, 40, False)
+    open_repaired(path).close()
+    assert ids(path) == list(range(31, 41))
+    assert read_journal(path).is_intact
+
+
+def test_a_damaged_number_in_the_tree_is_no_number_of_a_row(path: Path) -> None:
+    """All numbers between were held in memory, as of rows that are lost."""
+    fill(path, range(1, 41))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE rows SET sequence = ? WHERE sequence = 40", (40 | 1 << 50,))
+        connection.commit()
+    contents = read_journal(path)
+    assert [found.id for found in contents.rows] == list(range(1, 41))
+    assert (contents.num_damaged, contents.newest_sequence, contents.is_intact) == (0, 40, False)
+
+
+def test_text_of_the_schema_that_is_no_utf8_is_damage(path: Path) -> None:
+    """The module sqlite3 has an error of its own for SQLite's message of it."""
+    fill(path, range(1, 11))
+    changed = path.read_bytes().replace(b"CREATE TABLE rows", b"CRE\xc1TE TABLE rows")
+    path.write_bytes(changed)
+    assert [found.id for found in read_journal(path).rows] == list(range(1, 11))
+    fill(path, range(11, 13))
+    assert ids(path) == list(range(1, 13))
+    path.write_bytes(changed)
+    with pytest.raises(JournalNotOpened):
+        open_journal(path)
+
+
 def test_a_flipped_bit_in_a_row_is_counted(killed: Path) -> None:
     file = killed.read_bytes()
     at = file.index(encode(7, row(7))) + 100
