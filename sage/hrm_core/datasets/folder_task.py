@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from sage.errors import DataError, InputError
-from sage.hrm_core.datasets.layout import Side, read_side
+from sage.hrm_core.datasets.layout import Side, need_no_gaps, read_side
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.maze.grid import valid_ways
 from sage.hrm_core.tasks.maze.symbols import SYMBOLS
@@ -56,6 +56,7 @@ class FolderTask:
         for name, side in (("train", self.train), ("test", self.test)):
             if not side.num_examples:
                 raise DataError(f"{config.path}: {name} has no examples: build the data set again")
+        need_no_gaps(self.train, Path(config.path) / "train")
         self._side_length = round(self.train.metadata.seq_len**0.5)
         self._rules = self._found_rules() if config.rules == "auto" else config.rules
         self._spec = self._made_spec()
