@@ -27,6 +27,7 @@ from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.epoch import GENERATED_EPOCH
 from sage.hrm_core.training.errors import LoaderError, ResumeError, TrainingDiverged
 from sage.hrm_core.training.mirror_task import MirrorTask
+from sage.hrm_core.training.stopping import StopRule
 from sage.hrm_core.training.trainer import Trainer
 
 Build = Callable[..., HRM]
@@ -386,6 +387,31 @@ def test_a_signal_ends_an_evaluation_and_the_resumed_run_repeats_it(
     assert first.evaluations + second.evaluations == straight.evaluations
     assert (result.best_step, result.best_score) == (expected.best_step, expected.best_score)
     assert _equal(_weights(resumed), _weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("at_step", "settings"),
+    [(12, {}), (3, {"stop_at_exact": 0.5, "stop_window": 3})],
+)
+def test_a_signal_in_the_last_step_leaves_its_evaluation_to_the_resumed_run(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_step: int,
+    settings: dict[str, Any],
+) -> None:
+    config = dataclasses.replace(quick_config, **settings)
+    monkeypatch.setattr(StopRule, "train_exact", 1.0)
+    first = Diary(at_step=at_step, act=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    result = Trainer(small_model(mirror), mirror, config, folder=tmp_path, callbacks=[first]).train()
+    assert (result.step, result.is_interrupted, first.evaluations) == (at_step, True, [])
+    second = Diary()
+    trainer = Trainer(small_model(mirror), mirror, config, folder=tmp_path, callbacks=[second])
+    result = trainer.train(resume=True)
+    assert (result.step, result.is_interrupted, second.evaluations) == (at_step, False, [at_step])
+    assert result.best_step == at_step
 
 
 def test_a_run_ends_when_its_caller_stops_it(
