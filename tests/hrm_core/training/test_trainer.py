@@ -442,6 +442,26 @@ def test_bf16_trains_every_weight_that_fp32_trains(
         ]
 
 
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
+def test_a_resumed_run_computes_in_the_dtype_that_it_is_given(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    before: bool,
+    after: bool,
+) -> None:
+    config = dataclasses.replace(quick_config, bf16=before, steps=2)
+    Trainer(small_model(mirror), mirror, config, folder=tmp_path).train()
+    config = dataclasses.replace(quick_config, bf16=after, steps=4)
+    Trainer(small_model(mirror), mirror, config, folder=tmp_path).train(resume=True)
+    path = CheckpointFolder(tmp_path).find()
+    assert path is not None
+    rows = read_checkpoint(path).rows
+    dtype = torch.bfloat16 if after else torch.float32
+    assert (rows["z_H"].dtype, rows["z_L"].dtype) == (dtype, dtype)
+
+
 def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(
     mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
 ) -> None:
