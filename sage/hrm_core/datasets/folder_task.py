@@ -1,7 +1,8 @@
 """A folder in the published layout as a task; HRM's, TRM's and our own builders write such folders.
 
-Invariant: a training example is drawn as published: a group, one of its puzzles, one of its examples, each
-uniformly.
+Invariant: a training example is drawn by group, then one of its puzzles, then one of its examples, each
+uniformly. The published loaders take all examples of a puzzle that they draw, so that with several examples
+a puzzle (ARC) those of a puzzle with many are drawn more often there.
 """
 
 from __future__ import annotations
