@@ -164,6 +164,20 @@ def test_puzzles_of_ones_own_are_judged_without_any_to_train_on(
     assert {each["name"] for each in report["baselines"]} >= {"copy the input", "commonest label"}
 
 
+def test_a_file_of_mazes_is_judged_on_its_own_evaluation_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task("maze", size=10, difficulty="medium")
+    sides = {"train": task.sample(6, np.random.default_rng(0)), "dev": task.held_out(5)}
+    arrays = {
+        f"{side}_{name}": getattr(rows, name) for side, rows in sides.items() for name in ("inputs", "labels")
+    }
+    np.savez(tmp_path / "mazes.npz", **arrays)
+    wanted = ["--data", str(tmp_path / "mazes.npz"), "--segments", "1", "--json"]
+    assert invoke(["eval", "maze10", *wanted]) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0]["num"] == 5
+
+
 def test_training_on_what_is_evaluated_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,8 @@
 """A folder in the published layout as a task; HRM's, TRM's and our own builders write such folders.
 
-Invariant: a training example is drawn as published: a group, one of its puzzles, one of its examples, each
-uniformly.
+Invariant: a training example is drawn by group, then one of its puzzles, then one of its examples, each
+uniformly. The published loaders take all examples of a puzzle that they draw, so that with several examples
+a puzzle (ARC) those of a puzzle with many are drawn more often there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from sage.errors import DataError, InputError
-from sage.hrm_core.datasets.layout import Side, read_side
+from sage.hrm_core.datasets.layout import Side, need_no_gaps, read_side
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.maze.grid import valid_ways
 from sage.hrm_core.tasks.maze.symbols import SYMBOLS
@@ -56,6 +57,7 @@ class FolderTask:
         for name, side in (("train", self.train), ("test", self.test)):
             if not side.num_examples:
                 raise DataError(f"{config.path}: {name} has no examples: build the data set again")
+        need_no_gaps(self.train, Path(config.path) / "train")
         self._side_length = round(self.train.metadata.seq_len**0.5)
         self._rules = self._found_rules() if config.rules == "auto" else config.rules
         self._spec = self._made_spec()

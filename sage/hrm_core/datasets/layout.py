@@ -17,12 +17,25 @@ from pathlib import Path
 import numpy as np
 
 from sage.errors import DataError, InputError
+from sage.hrm_core.tasks.split import row_keys
 from sage.user_file import parse_user_json, read_user_text
 
 SIDES = ("train", "test")
 SET_NAME = "all"
 ARRAYS = ("inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices")
 BLANK_NAME = "<blank>"
+#: Of the whole numbers in dataset.json: the least that each may be, and the largest of all.
+_LEAST = {
+    "seq_len": 1,
+    "vocab_size": 1,
+    "num_puzzle_identifiers": 1,
+    "total_groups": 0,
+    "total_puzzles": 0,
+    "ignore_label_id": -(2**31),
+}
+_LARGEST = 2**31 - 1
+#: Examples that are compared together.
+_PART = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +141,7 @@ def _read_metadata(file: Path) -> Metadata:
     try:
         fields = parse_user_json(read_user_text(file))
         known = {key: fields[key] for key in Metadata.__dataclass_fields__ if key in fields}
-        return Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
+        found = Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
     except OSError as error:
         raise DataError(
             f"{file}: {(error.strerror or str(error)).lower()}: give a folder with train/ and test/"
@@ -137,10 +150,54 @@ def _read_metadata(file: Path) -> Metadata:
         raise DataError(
             f"{file}: not a data set's description: {error}: give a folder with train/ and test/"
         ) from error
+    _check_metadata(found, file)
+    return found
+
+
+def _check_metadata(found: Metadata, file: Path) -> None:
+    """DataError with the first field whose value is of another kind, or outside its range."""
+    optional = ("total_puzzles", "ignore_label_id")
+    for name, least in _LEAST.items():
+        value = getattr(found, name)
+        if value is None and name in optional:
+            continue
+        if type(value) is not int or not least <= value <= _LARGEST:
+            raise DataError(
+                f"{file}: {name} is {value!r}: expected a whole number from {least} to {_LARGEST}: correct it"
+            )
+    mean = found.mean_puzzle_examples
+    if isinstance(mean, bool) or not isinstance(mean, (int, float)) or not 0 <= mean <= _LARGEST:
+        raise DataError(
+            f"{file}: mean_puzzle_examples is {mean!r}: expected a number from 0 to {_LARGEST}: correct it"
+        )
+
+
+def _check_kinds(side: Side, folder: Path) -> None:
+    """DataError for an array that does not hold whole numbers, or has another number of axes."""
+    for name in ARRAYS:
+        array, num_axes = getattr(side, name), 2 if name in ("inputs", "labels") else 1
+        if array.dtype.kind not in "iu" or array.ndim != num_axes:
+            raise DataError(
+                f"{folder}: {name} has {array.ndim} axes of {array.dtype}: expected {num_axes} of whole"
+                " numbers: build the data set again"
+            )
+
+
+def need_no_gaps(side: Side, folder: Path) -> None:
+    """DataError for a group without puzzles, or a puzzle without examples: neither can be sampled."""
+    for name, indices in (("group", side.group_indices), ("puzzle", side.puzzle_indices)):
+        empty = np.flatnonzero(indices[1:] <= indices[:-1])
+        if len(empty):
+            holds = "puzzles" if name == "group" else "examples"
+            raise DataError(
+                f"{folder}: {name} {empty[0]} has no {holds}, {len(empty)} in all: build the data set without"
+                " them"
+            )
 
 
 def _check(side: Side, folder: Path) -> None:
     metadata = side.metadata
+    _check_kinds(side, folder)
     shape = (len(side.inputs), metadata.seq_len)
     for name, array in (("inputs", side.inputs), ("labels", side.labels)):
         if array.shape != shape:
@@ -152,11 +209,10 @@ def _check(side: Side, folder: Path) -> None:
         ("group_indices", side.group_indices, side.num_puzzles),
     ):
         is_right = (
-            indices.ndim == 1
-            and len(indices) > 0
+            len(indices) > 0
             and indices[0] == 0
             and indices[-1] == last
-            and bool((np.diff(indices) >= 0).all())
+            and bool((indices[1:] >= indices[:-1]).all())
         )
         if not is_right:
             raise DataError(f"{folder}: {name} does not increase from 0 to {last}: build the data set again")
@@ -176,7 +232,9 @@ def _check(side: Side, folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderFacts:
-    """The result of `check`; the dictionaries have the keys train and test."""
+    """The result of `check`; the dictionaries have the keys train and test.
+    num_shared: test examples whose inputs are those of a training example, too: a model may memorize them.
+    """
 
     seq_len: int
     vocab_size: int
@@ -184,11 +242,13 @@ class FolderFacts:
     num_groups: dict[str, int]
     num_puzzles: dict[str, int]
     num_examples: dict[str, int]
+    num_shared: int
 
 
 def check(folder: Path) -> FolderFacts:
     """Read everything, cells included. DataError at the first fault."""
     sides = {name: read_side(Path(folder) / name) for name in SIDES}
+    need_no_gaps(sides["train"], Path(folder) / "train")
     metadata = sides["train"].metadata
     for name, side in sides.items():
         found = (side.metadata.seq_len, side.metadata.vocab_size, side.metadata.num_puzzle_identifiers)
@@ -198,10 +258,13 @@ def check(folder: Path) -> FolderFacts:
                 " again"
             )
         for array in (side.inputs, side.labels):
-            if len(array) and int(array.max()) >= metadata.vocab_size:
+            least, most = (int(get(initial=0)) for get in (array.min, array.max))
+            if least < 0 or most >= metadata.vocab_size:
+                wrong, bound = (
+                    (least, "begins at 0") if least < 0 else (most, f"ends at {metadata.vocab_size - 1}")
+                )
                 raise DataError(
-                    f"{folder}: {name} has cells of {int(array.max())}, the vocabulary ends at"
-                    f" {metadata.vocab_size - 1}: build the data set again"
+                    f"{folder}: {name} has cells of {wrong}, the vocabulary {bound}: build the data set again"
                 )
     names = read_identifiers(Path(folder))
     if len(names) != metadata.num_puzzle_identifiers:
@@ -217,7 +280,22 @@ def check(folder: Path) -> FolderFacts:
         num_groups={name: side.num_groups for name, side in sides.items()},
         num_puzzles={name: side.num_puzzles for name, side in sides.items()},
         num_examples={name: side.num_examples for name, side in sides.items()},
+        num_shared=_num_shared(sides["train"], sides["test"]),
     )
+
+
+def _num_shared(train: Side, test: Side) -> int:
+    """Test examples with the inputs of a training example."""
+    keys, is_shared = _keys(test.inputs), np.zeros(test.num_examples, bool)
+    for start in range(0, train.num_examples, _PART):
+        is_shared |= np.isin(keys, row_keys(train.inputs[start : start + _PART]))
+    return int(is_shared.sum())
+
+
+def _keys(inputs: np.ndarray) -> np.ndarray:
+    """(N,) equal for equal rows; read in parts, since their numbers take eight bytes a cell."""
+    parts = [row_keys(inputs[start : start + _PART]) for start in range(0, len(inputs), _PART)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
 
 def read_identifiers(folder: Path) -> list[str]:

@@ -60,13 +60,13 @@ class OptimizerConfig:
             self.warmup_steps,
             "give a finite number, 0 or more",
         )
-        for name in ("momentum", "min_lr_ratio"):
-            require(
-                0 <= getattr(self, name) <= 1,
-                f"optimizer.{name}",
-                getattr(self, name),
-                "give a number from 0 to 1",
-            )
+        is_met = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        require(is_met, "optimizer.betas", self.betas, "give two numbers from 0 to below 1")
+        require(
+            0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "give a number from 0 to below 1"
+        )
+        ratio = self.min_lr_ratio
+        require(0 <= ratio <= 1, "optimizer.min_lr_ratio", ratio, "give a number from 0 to 1")
 
 
 def require(is_met: bool, name: str, value: object, remedy: str) -> None:

@@ -6,7 +6,6 @@ Invariant: settings that exist can be run; an invalid one raises InputError with
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -31,6 +30,8 @@ SEARCH_KILLS_BELOW, CHAINS_KILL_BELOW = 0.001, 0.05
 MAX_TRIES = 4096
 MAX_CALLS = 65_536
 MAX_WIDTH = 1024
+#: Of search_seconds: a year.
+MAX_SECONDS = 31_536_000
 #: Of an answer, before the Q head ends a try. Shipped models, 1,000 unseen puzzles, 16 segments at most,
 #: solved at 0.5, at 0.9 and never halted: sudoku9 76.8, 88.9, 89.9%, after 3.9, 4.6 and 16 segments; sudoku6
 #: 91.1, 98.9, 99.3%, after 1.8, 2.1 and 16.
@@ -107,8 +108,10 @@ class SolveSettings:
                     f"{name} is {getattr(self, name)!r}: give one of {', '.join(get_args(kind))}"
                 )
         secs = self.search_seconds
-        if secs is not None and not (_is_number(secs) and math.isfinite(secs) and secs > 0):
-            raise InputError(f"search_seconds is {secs!r}: give a number of seconds above 0, or none")
+        if secs is not None and not (_is_number(secs) and 0 < secs <= MAX_SECONDS):
+            raise InputError(
+                f"search_seconds is {secs!r}: give a number of seconds above 0, to {MAX_SECONDS:,}, or none"
+            )
         for name in ("conflict_weight", "line_weight"):
             if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1000:
                 raise InputError(f"{name} is {getattr(self, name)!r}: give a number from 0 to 1000")

@@ -5,7 +5,7 @@ Layout of FOLDER:  step-00001200/{state.json, shared-00000.safetensors, ..., ran
 last   best
 `last` and `best` are files that contain a folder's name; a file `damaged` in a folder states why a run did
 not resume from it. Invariant: a folder `step-N` is a complete checkpoint: it is written under another name,
-fsynced and renamed; only then `last` is changed.
+fsynced and renamed; only then `best` and `last` are changed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class CheckpointFolder:
         self._ranks = ranks
 
     def save(self, checkpoint: Checkpoint, *, is_best: bool = False) -> Path:
-        """Write the checkpoint, point `last` (and `best`) to it, delete the checkpoints that neither
+        """Write the checkpoint, point (`best` and) `last` to it, delete the checkpoints that neither
         names and that are not damaged.
         """
         final = self._free_folder(checkpoint.step)
@@ -71,9 +71,11 @@ class CheckpointFolder:
                 self._remove_partials()
             raise
         if self._ranks.index == 0:
-            self._point("last", final.name)
-            if is_best:
+            if (
+                is_best
+            ):  # first: a run that is killed between the two must not resume with another as its best
                 self._point("best", final.name)
+            self._point("last", final.name)
             self._prune()
         self._ranks.barrier()
         return final

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sage.errors import InputError
-from sage.hrm_core.optim.config import MatmulKind, OptimizerConfig, require
+from sage.hrm_core.optim.config import LARGEST_RATE, MatmulKind, OptimizerConfig, require
 from sage.hrm_core.training.deduction_config import DeductionConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LossKind = Literal["stablemax", "softmax"]
+#: Of loader_timeout_secs: a year. The operating system refuses a wait of more than some centuries.
+LONGEST_WAIT_SECS = 31_536_000
+_WAIT_REMEDY = f"give a number of seconds above 0, to {LONGEST_WAIT_SECS:,}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +93,10 @@ class TrainConfig:
             value = getattr(self, name)
             require(1 <= value < 2**31, name, value, f"give a whole number from 1 to {2**31 - 1}")
         require(self.seed < 2**63, "seed", self.seed, "give 0 to 2^63 - 1")
-        for name in ("eval_every", "save_every", "ema_begin_step", "q_weight", "seed"):
+        for name in ("eval_every", "save_every", "ema_begin_step", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+        weight = self.q_weight
+        require(0 <= weight <= LARGEST_RATE, "q_weight", weight, f"give a number from 0 to {LARGEST_RATE:,}")
         for name in ("steps", "epochs", "examples_per_epoch", "clip_norm", "max_cpu_secs", "stop_at_q_loss"):
             value = getattr(self, name)
             require(value is None or 0 < value < 2**63, name, value, "give a number above 0, below 2^63")
@@ -116,14 +121,11 @@ class TrainConfig:
             is_count = type(value) is int and least <= value <= 4096
             require(is_count, name, value, f"give a whole number from {least} to 4096")
         few = self.first_segments
-        require(few is None or few >= 1, "first_segments", few, "give 1 or more")
+        is_met = few is None or 1 <= few < 2**31
+        require(is_met, "first_segments", few, f"give a whole number from 1 to {2**31 - 1}")
         require(0 <= self.first_share <= 1, "first_share", self.first_share, "give a share, 0 to 1")
-        require(
-            self.loader_timeout_secs > 0,
-            "loader_timeout_secs",
-            self.loader_timeout_secs,
-            "give a number above 0",
-        )
+        secs = self.loader_timeout_secs
+        require(0 < secs <= LONGEST_WAIT_SECS, "loader_timeout_secs", secs, _WAIT_REMEDY)
         for name, kind in (("cross_entropy", LossKind), ("matmul", MatmulKind)):
             require(
                 getattr(self, name) in get_args(kind),

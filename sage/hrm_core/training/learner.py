@@ -307,8 +307,12 @@ class Learner:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def load_lanes(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore this rank's rows, from `lane_tensors` or from another split of the same batch."""
-        chunks = {name: tensor.chunk(len(self.lanes)) for name, tensor in tensors.items()}
+        """Restore this rank's rows, from `lane_tensors` or from another split of the same batch. States get
+        the dtype of this run: that of the sum of two would be the wider one, for good.
+        """
+        dtype = self.model.inner.H_init.dtype
+        states = {name: tensors[name].to(dtype) for name in ("z_H", "z_L")}
+        chunks = {name: tensor.chunk(len(self.lanes)) for name, tensor in {**tensors, **states}.items()}
         lanes = [{name: parts[index] for name, parts in chunks.items()} for index in range(len(self.lanes))]
         self.lanes = [Lane.of_tensors(each, self.device) for each in lanes]
 

@@ -81,7 +81,8 @@ class EnhancedDatasetLoader:
             raise InputError(f"dataset_type is {dataset_type!r}: give one of {', '.join(_TASKS)}")
         seed = int(options.pop("seed", 0))
         settings = {name: value for name, value in options.items() if value is not None}
-        dataset = _dataset(dataset_type, data_path, num_samples or 1000, seed, settings)
+        num = 1000 if num_samples is None else num_samples
+        dataset = _dataset(dataset_type, data_path, num, seed, settings)
         return DataLoader(
             dataset, batch_size=batch_size, shuffle=shuffle, pin_memory=torch.cuda.is_available()
         )

@@ -64,6 +64,7 @@ class _Run:
     is_stopped: whether a signal or the caller ends the run.  raising: a block that a signal ends with
     Interrupted.
     is_cut: whether one was ended so.  saved_step: of the last checkpoint.
+    is_evaluated: whether the weights were evaluated after the last step; True before the first.
     """
 
     num_steps: int
@@ -74,6 +75,7 @@ class _Run:
     is_stopped: Callable[[], bool]
     raising: Callable[[], AbstractContextManager[None]]
     saved_step: int
+    is_evaluated: bool
     is_cut: bool = False
 
 
@@ -162,8 +164,9 @@ class Trainer:
                 is_stopped=lambda: interruption.is_requested or self._stop(),
                 raising=raising,
                 saved_step=state.step,
+                is_evaluated=is_evaluated,
             )
-            result = self._loop(run, is_evaluated=is_evaluated)
+            result = self._loop(run)
             return replace(result, signal=self._signal(interruption.number))
 
     def _signal(self, number: int | None) -> int | None:
@@ -191,12 +194,13 @@ class Trainer:
         if batch_size is not None:
             self.config = replace(self.config, batch_size=batch_size)
 
-    def _loop(self, run: _Run, *, is_evaluated: bool) -> TrainResult:
+    def _loop(self, run: _Run) -> TrainResult:
         state = run.state
         report = None
-        # a resumed run evaluated and saved its first step before it ended, unless the evaluation was cut
-        is_due = _is_due(state.step, self.config.eval_every, is_end=state.step >= run.num_steps)
-        is_new = state.step > 0 and is_due and not is_evaluated
+        # a resumed run evaluated and saved its first step before it ended, unless a signal ended it before
+        is_end = self._stop_reason(run, is_stopped=False) is not None
+        is_due = _is_due(state.step, self.config.eval_every, is_end=is_end)
+        is_new = state.step > 0 and is_due and not run.is_evaluated
         while True:
             is_stopped = self._ranks.any(run.is_stopped())  # all of them then save, and none evaluates
             reason = self._stop_reason(run, is_stopped)
@@ -207,10 +211,12 @@ class Trainer:
             is_new = not run.is_cut and self._step(run)
         if run.learner.ema is not None:
             run.learner.ema.copy_to_weights()
+        # after the last step, too: it is still to be evaluated
+        is_cut = run.is_cut or (is_stopped and not run.is_evaluated)
         return TrainResult(
             step=state.step,
-            reason="interrupted" if run.is_cut else reason,
-            is_interrupted=run.is_cut or (is_stopped and state.step < run.num_steps),
+            reason="interrupted" if is_cut else reason,
+            is_interrupted=is_cut or (is_stopped and state.step < run.num_steps),
             report=report,
             best_score=state.best_score,
             best_step=state.best_step,
@@ -227,6 +233,7 @@ class Trainer:
         if _is_due(state.step, self.config.eval_every, is_end=is_end and not is_stopped):
             report = self._evaluate(run)
         if report is not None:
+            run.is_evaluated = True
             is_best = report.score >= state.best_score  # of equal scores the later, trained longer
             if is_best:
                 state.best_score = report.score
@@ -269,6 +276,7 @@ class Trainer:
         state.cpu_secs += _cpu_secs() - started_cpu
         state.wall_secs += time.perf_counter() - started
         state.step += 1
+        run.is_evaluated = False
         try:
             run.stop_rule.note(facts)
         except TrainingDiverged as error:

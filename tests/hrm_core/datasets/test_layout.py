@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sage.errors import DataError
+from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.datasets.layout import check, read_side
 
 
@@ -82,3 +83,69 @@ def test_a_description_without_trms_count_is_read(built: Path) -> None:
     assert description.pop("total_puzzles") == 24
     file.write_text(json.dumps(description), encoding="utf-8-sig")
     assert check(built).num_puzzles["train"] == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vocab_size", "11"),
+        ("vocab_size", None),
+        ("vocab_size", 0),
+        ("num_puzzle_identifiers", "1"),
+        ("num_puzzle_identifiers", None),
+        ("mean_puzzle_examples", "1.0"),
+        ("mean_puzzle_examples", None),
+        ("mean_puzzle_examples", -1.0),
+        ("mean_puzzle_examples", float("nan")),
+        ("seq_len", 81.0),
+        ("ignore_label_id", "0"),
+    ],
+)
+def test_a_value_of_another_kind_in_dataset_json_is_refused(name: str, value: object, built: Path) -> None:
+    for side in ("train", "test"):
+        file = built / side / "dataset.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
+    for read in (check, lambda path: FolderTask(FolderConfig(path=str(path)))):
+        with pytest.raises(DataError, match=rf"dataset\.json: .*{name} is "):
+            read(built)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("inputs", np.full((24, 81), "a"), "inputs has 2 axes of <U1"),
+        ("inputs", np.full((24, 81), 1.5), "inputs has 2 axes of float64"),
+        ("inputs", np.array(3), "inputs has 0 axes"),
+        ("puzzle_identifiers", np.array(["a"] * 24), "puzzle_identifiers has 1 axes of <U1"),
+        ("puzzle_identifiers", np.zeros((24, 2), np.int32), "puzzle_identifiers has 2 axes"),
+        ("group_indices", np.arange(0.0, 25.0, 4.0), "group_indices has 1 axes of float64"),
+        ("group_indices", np.array([0, 8, 4, 12, 16, 20, 24], np.uint32), "group_indices does not increase"),
+        ("group_indices", np.array([0, 4, 4, 12, 16, 20, 24], np.int32), "group 1 has no puzzles"),
+        ("puzzle_indices", np.array([0, *range(24), 24][1:], np.int32), "puzzle 23 has no examples"),
+    ],
+)
+def test_an_array_that_cannot_be_sampled_is_refused(
+    name: str, array: np.ndarray, message: str, built: Path
+) -> None:
+    if name == "puzzle_indices":
+        array[-2] = 24
+    np.save(built / "train" / f"all__{name}.npy", array)
+    for read in (check, lambda path: FolderTask(FolderConfig(path=str(path)))):
+        with pytest.raises(DataError, match=message):
+            read(built)
+
+
+def test_cells_below_zero_are_refused(built: Path) -> None:
+    np.save(built / "train" / "all__inputs.npy", np.full((24, 81), -1, np.int8))
+    with pytest.raises(DataError, match="train has cells of -1, the vocabulary begins at 0"):
+        check(built)
+
+
+def test_test_examples_that_are_training_examples_are_counted(built: Path) -> None:
+    assert check(built).num_shared == 0
+    inputs, labels = (np.load(built / "train" / f"all__{name}.npy") for name in ("inputs", "labels"))
+    for name, array in (("inputs", inputs), ("labels", labels)):
+        own = np.load(built / "test" / f"all__{name}.npy")
+        own[1:3] = array[[0, 7]]
+        np.save(built / "test" / f"all__{name}.npy", own)
+    assert check(built).num_shared == 2

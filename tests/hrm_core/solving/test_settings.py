@@ -38,6 +38,7 @@ from sage.hrm_core.solving.settings import USUAL, SolveSettings
         ("search", 1.0),
         ("search", 10**6),
         ("search_segments", 0),
+        ("search_seconds", 10**400),
         ("search_width", 0),
         ("search_seconds", 0),
         ("search_seconds", float("inf")),

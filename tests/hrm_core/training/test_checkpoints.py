@@ -56,6 +56,28 @@ def test_no_file_exceeds_the_limit_and_a_large_tensor_continues_in_the_next(tmp_
     assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
 
 
+def test_a_save_that_is_killed_between_its_pointers_loses_no_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`last` of a better checkpoint holds its score: with an older `best` no later one would replace it."""
+    folder = CheckpointFolder(tmp_path)
+    folder.save(_checkpoint(1), is_best=True)
+    written: list[str] = []
+
+    def killed(path: Path, content: bytes) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            folder.save(_checkpoint(2), is_best=True)
+    names = [folder.find(each) for each in ("last", "best")]
+    assert [path.name for path in names if path is not None] == ["step-00000001", "step-00000002"]
+
+
 def test_the_last_and_the_best_are_kept(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     for step in (1, 2, 3):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
+from sage.errors import InputError
 from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.training.config import TrainConfig
 
@@ -39,11 +41,29 @@ def test_steps_are_epochs_of_examples_over_the_batch() -> None:
         ({"state_noise": float("nan")}, "state_noise is nan: give a standard deviation"),
         ({"eval_segments": ()}, "eval_segments"),
         ({"stop_at_exact": 99.5}, "give a share"),
+        ({"q_weight": float("inf")}, "q_weight is inf"),
+        ({"first_segments": 10**20}, "first_segments is 1"),
+        ({"loader_timeout_secs": float("inf")}, "loader_timeout_secs is inf"),
+        ({"loader_timeout_secs": 1e30}, r"loader_timeout_secs is 1e\+30"),
     ],
 )
 def test_a_wrong_setting_names_its_field(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainConfig(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"betas": (2.0, 3.0)}, r"optimizer.betas is \(2.0, 3.0\): give two numbers from 0 to below 1"),
+        ({"betas": (float("nan"), 0.9)}, "optimizer.betas is"),
+        ({"betas": (0.9,)}, "optimizer.betas is"),
+        ({"momentum": 1.0}, "optimizer.momentum is 1.0: give a number from 0 to below 1"),
+    ],
+)
+def test_a_wrong_setting_of_an_optimizer_names_its_field(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        OptimizerConfig(kind="muon", **change)
 
 
 def test_a_run_without_a_length_is_refused() -> None:

@@ -72,7 +72,7 @@ def test_a_puzzle_has_few_segments_at_first(
 
 
 def test_a_number_of_first_segments_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="first_segments is 0: give 1 or more"):
+    with pytest.raises(ValueError, match="first_segments is 0: give a whole number from 1"):
         TrainConfig(first_segments=0)
     with pytest.raises(ValueError, match=r"first_share is 1\.5: give a share"):
         TrainConfig(first_share=1.5)

@@ -55,3 +55,5 @@ def test_wrong_names_are_input_errors() -> None:
         SudokuDataset(4, "mad")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="num_samples is 0"):
         SudokuDataset(0, "easy")
+    with pytest.raises(InputError, match="num_samples is 0"):
+        EnhancedDatasetLoader.get_dataloader("pattern", num_samples=0)

@@ -27,6 +27,7 @@ from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.epoch import GENERATED_EPOCH
 from sage.hrm_core.training.errors import LoaderError, ResumeError, TrainingDiverged
 from sage.hrm_core.training.mirror_task import MirrorTask
+from sage.hrm_core.training.stopping import StopRule
 from sage.hrm_core.training.trainer import Trainer
 
 Build = Callable[..., HRM]
@@ -388,6 +389,31 @@ def test_a_signal_ends_an_evaluation_and_the_resumed_run_repeats_it(
     assert _equal(_weights(resumed), _weights(whole))
 
 
+@pytest.mark.parametrize(
+    ("at_step", "settings"),
+    [(12, {}), (3, {"stop_at_exact": 0.5, "stop_window": 3})],
+)
+def test_a_signal_in_the_last_step_leaves_its_evaluation_to_the_resumed_run(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_step: int,
+    settings: dict[str, Any],
+) -> None:
+    config = dataclasses.replace(quick_config, **settings)
+    monkeypatch.setattr(StopRule, "train_exact", 1.0)
+    first = Diary(at_step=at_step, act=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    result = Trainer(small_model(mirror), mirror, config, folder=tmp_path, callbacks=[first]).train()
+    assert (result.step, result.is_interrupted, first.evaluations) == (at_step, True, [])
+    second = Diary()
+    trainer = Trainer(small_model(mirror), mirror, config, folder=tmp_path, callbacks=[second])
+    result = trainer.train(resume=True)
+    assert (result.step, result.is_interrupted, second.evaluations) == (at_step, False, [at_step])
+    assert result.best_step == at_step
+
+
 def test_a_run_ends_when_its_caller_stops_it(
     mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
 ) -> None:
@@ -414,6 +440,26 @@ def test_bf16_trains_every_weight_that_fp32_trains(
         assert not [
             name for name, weight in model.named_parameters() if torch.equal(weight.detach(), before[name])
         ]
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
+def test_a_resumed_run_computes_in_the_dtype_that_it_is_given(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    before: bool,
+    after: bool,
+) -> None:
+    config = dataclasses.replace(quick_config, bf16=before, steps=2)
+    Trainer(small_model(mirror), mirror, config, folder=tmp_path).train()
+    config = dataclasses.replace(quick_config, bf16=after, steps=4)
+    Trainer(small_model(mirror), mirror, config, folder=tmp_path).train(resume=True)
+    path = CheckpointFolder(tmp_path).find()
+    assert path is not None
+    rows = read_checkpoint(path).rows
+    dtype = torch.bfloat16 if after else torch.float32
+    assert (rows["z_H"].dtype, rows["z_L"].dtype) == (dtype, dtype)
 
 
 def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(

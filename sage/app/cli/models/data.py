@@ -176,4 +176,8 @@ def _told(folder: Path, facts: FolderFacts, *, is_json: bool) -> str:
         f"{count(facts.num_puzzles[side])} forms"
         for side in facts.num_groups
     ]
+    if facts.num_shared:
+        lines.append(
+            f"{count(facts.num_shared)} test examples are also training examples: a score on them says little"
+        )
     return "\n".join(lines)

@@ -25,6 +25,10 @@ def build_task(recipe: Recipe, data: Path | None = None, evaluation: Path | None
     """The recipe's task, or a mixture of them. data, evaluation: files in place of fresh puzzles."""
     if recipe.needs_data and data is None:
         raise UserError(f"{recipe.name}: this recipe trains on files: give --data DIR, {recipe.needs_data}")
+    if evaluation is not None and data is None:
+        raise UserError(
+            f"--eval-data {evaluation}: needs --data, what to train on: add it, or leave this out"
+        )
     if recipe.is_mixture:
         if data is not None:
             raise UserError(

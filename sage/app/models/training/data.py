@@ -19,6 +19,11 @@ _FORMS = {
 }
 
 
+def reads_second_file(task: str, path: Path | None) -> bool:
+    """Whether the puzzles in `path` leave evaluation to a second file."""
+    return task == "sudoku" and path is not None and not path.is_dir()
+
+
 def load_data(task: str, path: Path, options: dict[str, Any], evaluation: Path | None = None) -> Task:
     """The task on the puzzles in `path`: a built folder, or a file of a form it is published in; evaluation:
     a second file.
@@ -27,6 +32,11 @@ def load_data(task: str, path: Path, options: dict[str, Any], evaluation: Path |
     for given, flag in ((path, "--data"), (evaluation, "--eval-data")):
         if given is not None and not given.exists():
             raise UserError(f"{flag} {given}: no such file or folder: give {forms}")
+    if evaluation is not None and not reads_second_file(task, path):
+        raise UserError(
+            f"--eval-data {evaluation}: --data {path} has an evaluation side of its own, or {task} reads no"
+            " second file: leave it out"
+        )
     try:
         if path.is_dir():
             return make_task("folder", path=str(path))

@@ -206,8 +206,14 @@ def _plain_files(request: TrainRequest) -> dict[str, dict[str, str]]:
 
 def _check_same_files(request: TrainRequest, folder: Path, saved: Mapping[str, Mapping[str, str]]) -> None:
     """UserError where the run was trained on files of other content. A file may have moved."""
+    from sage.app.models.training.data import reads_second_file
+
     ours = _plain_files(request)
-    for option in ("--data", "--eval-data"):
+    options = ["--data"]
+    # elsewhere earlier versions took the option and read no such file
+    if any(reads_second_file(part.name, request.data) for part in request.recipe.tasks):
+        options.append("--eval-data")
+    for option in options:
         before, now = saved.get(option, {}), ours.get(option, {})
         if before.get("sha256") != now.get("sha256"):
             was = f"with {option} {before['path']}" if before else f"without {option}"

@@ -457,6 +457,22 @@ def test_a_run_resumes_with_the_files_that_it_was_trained_on(
     assert invoke([*longer, "--data", str(moved), "--eval-data", str(dev)]) == 0
 
 
+def test_a_file_to_evaluate_on_that_no_task_would_read_is_refused(
+    sudokus: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, dev = sudokus
+    run = ["train", "sudoku", *TINY, "--set", "task.size=6", "--out", str(tmp_path / "run")]
+    assert invoke([*run, "--eval-data", str(dev)]) == 2
+    error = capsys.readouterr().err
+    assert error == f"sage: --eval-data {dev}: needs --data, what to train on: add it, or leave this out\n"
+    grids = np.arange(32).reshape(2, 16) % 4 + 1
+    for side in ("train", "test"):
+        write_ungrouped(tmp_path / "built" / side, grids, grids, vocab_size=6, forms=1)
+    assert invoke([*run, "--data", str(tmp_path / "built"), "--eval-data", str(dev)]) == 2
+    assert "has an evaluation side of its own" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_of_another_size_than_the_recipe_is_refused_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
