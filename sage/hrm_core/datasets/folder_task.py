@@ -1,8 +1,8 @@
 """A folder in the published layout as a task; HRM's, TRM's and our own builders write such folders.
 
-Invariant: a training example is drawn by group, then one of its puzzles, then one of its examples, each
-uniformly. The published loaders take all examples of a puzzle that they draw, so that with several examples
-a puzzle (ARC) those of a puzzle with many are drawn more often there.
+Invariant: in the long run each training example is drawn as often as by the published loaders, which take in
+each epoch one puzzle of each group with all its examples: all examples of a group equally often, and a group
+as often as its puzzles have examples in the mean. Here draws are independent of each other.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ class FolderTask:
             if not side.num_examples:
                 raise DataError(f"{config.path}: {name} has no examples: build the data set again")
         need_no_gaps(self.train, Path(config.path) / "train")
+        self._group_bounds = self.train.puzzle_indices[self.train.group_indices].astype(np.int64)
+        num_puzzles = np.diff(self.train.group_indices.astype(np.int64))
+        self._group_shares = np.cumsum(np.diff(self._group_bounds) / num_puzzles)
         self._side_length = round(self.train.metadata.seq_len**0.5)
         self._rules = self._found_rules() if config.rules == "auto" else config.rules
         self._spec = self._made_spec()
@@ -104,10 +107,10 @@ class FolderTask:
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
         side = self.train
-        groups = rng.integers(0, side.num_groups, size=num)
-        puzzles = rng.integers(side.group_indices[groups], side.group_indices[groups + 1])
-        rows = rng.integers(side.puzzle_indices[puzzles], side.puzzle_indices[puzzles + 1])
-        return self._examples(side, rows, puzzles)
+        shares, bounds = self._group_shares, self._group_bounds
+        groups = np.searchsorted(shares[:-1], rng.random(num) * shares[-1], side="right")
+        rows = rng.integers(bounds[groups], bounds[groups + 1])
+        return self._examples(side, rows)
 
     def training(self, num: int) -> Examples:
         """The first `num` (or all there are) training examples, in the folder's order."""
@@ -117,10 +120,10 @@ class FolderTask:
         return self._first(self.test, num)
 
     def _first(self, side: Side, num: int) -> Examples:
-        rows = np.arange(min(num, side.num_examples))
-        return self._examples(side, rows, np.searchsorted(side.puzzle_indices, rows, side="right") - 1)
+        return self._examples(side, np.arange(min(num, side.num_examples)))
 
-    def _examples(self, side: Side, rows: np.ndarray, puzzles: np.ndarray) -> Examples:
+    def _examples(self, side: Side, rows: np.ndarray) -> Examples:
+        puzzles = np.searchsorted(side.puzzle_indices, rows, side="right") - 1
         labels = side.labels[rows].astype(np.int32)
         if side.metadata.ignore_label_id is not None:
             labels[labels == side.metadata.ignore_label_id] = IGNORED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,28 @@ def test_equal_inputs_are_verified_by_any_of_their_labels(tmp_path: Path) -> Non
     asked = np.array([[2, 1, 1], [1, 1, 2], [1, 1, 2], [1, 1, 2], [6, 1, 2], [2, 1, 1]])
     answers = np.array([[4, 4, 6], [5, 5, 5], [3, 3, 3], [3, 5, 3], [3, 3, 3], [4, 5, 0]])
     assert task.verify(asked, answers).tolist() == [True, True, True, False, False, False]
+
+
+def test_examples_are_drawn_as_often_as_by_the_published_loaders(tmp_path: Path) -> None:
+    """They take one puzzle of each group and all its examples: one of the first group, two in the mean of the
+    second.
+    """
+    grids = np.tile(np.arange(5)[:, None], (1, 25))
+    for side in ("train", "test"):
+        write_ungrouped(tmp_path / side, grids, grids, vocab_size=7, forms=1)
+    train = tmp_path / "train"
+    for name, values in (
+        ("puzzle_identifiers", [0, 0, 0]),
+        ("puzzle_indices", [0, 1, 4, 5]),
+        ("group_indices", [0, 1, 3]),
+    ):
+        np.save(train / f"all__{name}.npy", np.array(values, np.int32))
+    description = json.loads((train / "dataset.json").read_text())
+    (train / "dataset.json").write_text(json.dumps({**description, "total_groups": 2, "total_puzzles": 3}))
+    task = FolderTask(FolderConfig(path=str(tmp_path)))
+    drawn = task.sample(6000, np.random.default_rng(0)).inputs[:, 0]
+    shares = np.bincount(drawn, minlength=5) / 6000
+    assert shares == pytest.approx([1 / 3, *[1 / 6] * 4], abs=0.03)
 
 
 def test_a_side_without_examples_is_refused(tmp_path: Path) -> None:

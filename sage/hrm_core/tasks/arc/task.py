@@ -68,6 +68,7 @@ class ArcTask:
         self.training = without_leaks(tuple(puzzle for part in training for puzzle in part), self.evaluation)
         whole = [(puzzle, puzzle.demonstrations + puzzle.tests) for puzzle in self.training]
         self._groups = tuple(whole + [(puzzle, puzzle.demonstrations) for puzzle in self.evaluation])
+        self._pair_ends = np.cumsum([len(pairs) for _, pairs in self._groups])
 
     @property
     def spec(self) -> TaskSpec:
@@ -81,15 +82,15 @@ class ArcTask:
         )
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
-        """Random pairs of random forms of random puzzles, at random positions on the board."""
+        """Random pairs, all equally often as by the published loaders, in random forms of their puzzle, at
+        random positions on the board.
+        """
         rows = []
-        for _ in range(num):
-            number, form = (
-                int(rng.integers(0, len(self._groups))),
-                int(rng.integers(0, self.config.num_aug + 1)),
-            )
+        for index in rng.integers(0, self._pair_ends[-1], size=num).tolist():
+            number = int(np.searchsorted(self._pair_ends, index, side="right"))
+            form = int(rng.integers(0, self.config.num_aug + 1))
             pairs = self._groups[number][1]
-            pair = self._formed(pairs[int(rng.integers(0, len(pairs)))], number, form)
+            pair = self._formed(pairs[index - int(self._pair_ends[number])], number, form)
             down, right = (int(rng.integers(0, free + 1)) for free in room(pair.input, pair.output))
             rows.append(
                 (

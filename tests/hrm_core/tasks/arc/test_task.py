@@ -28,6 +28,13 @@ def test_right_answers_to_every_form_score_one_and_survive_the_file(task: ArcTas
     assert score({}, task.evaluation) == 0.0
 
 
+def test_pairs_are_drawn_equally_often(task: ArcTask) -> None:
+    """Of 42, 24 are of training puzzles, which have four each; those of evaluation have three."""
+    examples = task.sample(2000, np.random.default_rng(0))
+    is_trained = (examples.puzzle_ids - 1) // 5 < 6
+    assert float(is_trained.mean()) == pytest.approx(24 / 42, abs=0.04)
+
+
 def test_a_puzzle_that_is_evaluated_is_not_trained_on(arc_folder: Path) -> None:
     with pytest.raises(ValueError, match="6 training puzzles are in the evaluation set"):
         ArcTask(
