@@ -115,7 +115,7 @@ def model_folder(source: str) -> str:
 
 
 def _task(source: str, published: Published, wanted: Wanted) -> Task:
-    from sage.app.models.training.data import load_data
+    from sage.app.models.training.data import load_data, reads_second_file
     from sage.hrm_core.tasks.catalogue import make_task
 
     card, data = published.card, wanted.data
@@ -127,7 +127,7 @@ def _task(source: str, published: Published, wanted: Wanted) -> Task:
         raise UserError(f"{source}: has no task.json: give --task NAME")
     options = {**(card.options if card is not None and name == card.task else {}), **wanted.options}
     if data is not None:
-        return load_data(name, data, options, data if data.is_file() else None)
+        return load_data(name, data, options, data if reads_second_file(name, data) else None)
     if published.task is not None and not wanted.options and card is not None and name == card.task:
         return published.task
     return make_task(name, **options)
