@@ -41,7 +41,7 @@ AccountOption = Annotated[
     ),
 ]
 DrainOption = Annotated[
-    float, typer.Option("--drain-secs", min=0.1, help="Time from SIGTERM to the end of the process.")
+    float, typer.Option("--drain-secs", min=0.1, max=1e9, help="Time from SIGTERM to the end of the process.")
 ]
 
 

@@ -43,6 +43,7 @@ DrainOption = Annotated[
     typer.Option(
         "--drain-secs",
         min=0.1,
+        max=1e9,
         help="After a signal or `sage stop`: exit with code 1 if not ended within this time. A second signal:"
         " within 5 s.",
     ),
@@ -53,7 +54,8 @@ DrainOption = Annotated[
 def run(
     config: ConfigArgument = "default",
     seconds: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop after this many seconds of the session's clock.")
+        float | None,
+        typer.Option(min=0.0, max=1e9, help="Stop after this many seconds of the session's clock."),
     ] = None,
     ticks: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
     fast: Annotated[
