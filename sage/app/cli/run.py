@@ -49,14 +49,16 @@ DrainOption = Annotated[
     ),
 ]
 
+SecondsOption = Annotated[
+    float | None,
+    typer.Option("--seconds", min=0.0, max=1e9, help="Stop after this many seconds of the session's clock."),
+]
+
 
 @session_signals()
 def run(
     config: ConfigArgument = "default",
-    seconds: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1e9, help="Stop after this many seconds of the session's clock."),
-    ] = None,
+    seconds: SecondsOption = None,
     ticks: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
     fast: Annotated[
         bool,
