@@ -5,6 +5,7 @@ Invariant: all times are on the run's clock, and memory is bounded: the last tic
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from sage.app.session.build import Run
 from sage.app.terminal.errors import UserError
 from sage.mailbox.trace import OTHERS, MessageTrace, named
 from sage.runtime.report import Event, SleepReport, TickReport
+
+log = structlog.get_logger("sage.app")
 
 #: Rows of the process of the loop: ticks, then nights, a row for each model that sleeps.
 _TICKS, _FIRST_NIGHTS = 0, 1
@@ -70,8 +75,12 @@ class LoopTrace:
 
 @contextmanager
 def traced(run: Run, path: Path) -> Iterator[None]:
-    """Raises UserError at once when the file cannot be written, not at the end of a long run."""
+    """Raises UserError at once when the file cannot be written, not at the end of a long run. A write that
+    fails at the end is logged: the run and its summary do not depend on it.
+    """
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
         path.touch()
     except OSError as error:
         raise UserError(f"--trace: {path}: {error.strerror}: give a writable file") from None
@@ -82,7 +91,10 @@ def traced(run: Run, path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        messages.write(path, loop.to_chrome())
+        try:
+            messages.write(path, loop.to_chrome())
+        except OSError as error:
+            log.error("the trace is not written", file=str(path), reason=error.strerror or str(error))
 
 
 def _tick(start_ns: int, report: TickReport) -> Iterator[dict[str, Any]]:
