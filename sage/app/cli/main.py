@@ -182,12 +182,19 @@ def invoke(arguments: Sequence[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if "home directory" in str(error):  # of pathlib and platformdirs
             return _refuse("this account has no home folder: set HOME, or give absolute paths (--state-dir)")
+        if "Symlink loop" in str(error):  # of pathlib, up to Python 3.12
+            return _refuse(f"{_after_from(error)}: its symbolic links lead back to it: give another path")
         if not is_out_of_memory(error):
             raise
         return _refuse("not enough memory: give a smaller model, batch or data set")
     if code == _INTERRUPTED:
         typer.echo("sage: interrupted", err=True)
     return code if isinstance(code, int) else 0
+
+
+def _after_from(error: Exception) -> str:
+    """The path in pathlib's `Symlink loop from 'PATH'`."""
+    return str(error).partition(" from ")[2].strip("'")
 
 
 def _refuse(message: str) -> int:
