@@ -5,6 +5,7 @@ Invariant: a term that is not understood raises UserError with the term and what
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,9 @@ def parse_term(text: str, now_ns: int) -> Term:
     try:
         number = float(value)
     except ValueError:
-        raise UserError(f"{text!r}: {value!r} is not a number: give one") from None
+        number = math.nan
+    if math.isnan(number):  # every memory differs from it
+        raise UserError(f"{text!r}: {value!r} is not a number: give one")
     return Term(name=name, comparison=comparison, value=number)
 
 
