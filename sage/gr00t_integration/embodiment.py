@@ -11,17 +11,18 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from sage.errors import DataError, InputError
 from sage.plain_yaml import load_plain
+from sage.sensors.time_limits import TimeLimited
 from sage.user_file import read_user_text
 
 SHIPPED = Path(__file__).parent / "embodiments"
 Representation = Literal["absolute", "relative", "delta"]
 
 
-class _Part(BaseModel):
+class _Part(TimeLimited):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from sage.sensors.time_limits import TimeLimited
 
 
-class Section(BaseModel):
-    """A part of the configuration. Frozen; unknown keys are refused."""
+class Section(TimeLimited):
+    """A part of the configuration. Frozen; unknown keys, infinity and NaN are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)

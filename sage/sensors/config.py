@@ -10,16 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from sage.errors import InputError
 from sage.sensors.limits import EffectorLimits
+from sage.sensors.time_limits import TimeLimited
 
 DriverMode = Literal["auto", "inline", "thread"]
 MAX_NAME = 128
 
 
-class DeviceConfig(BaseModel):
+class DeviceConfig(TimeLimited):
     """kind: of the plug-in.  name: unique in a run; the kind when left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -87,7 +88,7 @@ class SensorConfig(SupervisedConfig):
     driver: DriverMode = "auto"
 
 
-class LimitsConfig(BaseModel):
+class LimitsConfig(TimeLimited):
     """What a run adds to an effector, whatever its plug-in does; see `sage.sensors.limits`.
 
     max_rate_hz: actions in any second.  max_slew: change a second, of every channel or by channel.
@@ -100,7 +101,7 @@ class LimitsConfig(BaseModel):
 
     max_rate_hz: float | None = Field(None, gt=0)
     max_slew: float | dict[str, float] | None = None
-    workspace: dict[str, tuple[float, float]] = {}
+    workspace: dict[str, tuple[float, float]] = Field({})
     needs: tuple[str, ...] = ()
     dry_run: bool = False
 
@@ -135,7 +136,7 @@ class EnvironmentConfig(SupervisedConfig):
     effectors: limits of its effectors, by the part of their name after "NAME.".
     """
 
-    effectors: dict[str, LimitsConfig] = {}
+    effectors: dict[str, LimitsConfig] = Field({})
 
 
 class EffectorConfig(DeviceConfig, LimitsConfig):

@@ -25,7 +25,7 @@ def serve(
         list[str] | None,
         typer.Option("--listen", metavar="ENDPOINT", help="Default: tcp/127.0.0.1:7447. Repeatable."),
     ] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after this time.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.0, max=1e9, help="Stop after this time.")] = None,
     max_picture_bytes: Annotated[
         int, typer.Option("--max-picture-bytes", min=1024, help="Of a picture, as JPEG.")
     ] = 12_000,
@@ -71,7 +71,7 @@ def receive(
     local_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="The mailbox here. Default: the same name.")
     ] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after this time.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.0, max=1e9, help="Stop after this time.")] = None,
     zenoh_config: ZenohOption = None,
 ) -> None:
     """Make a mailbox on this host with the records of one that another host sends."""

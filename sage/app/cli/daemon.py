@@ -41,7 +41,7 @@ AccountOption = Annotated[
     ),
 ]
 DrainOption = Annotated[
-    float, typer.Option("--drain-secs", min=0.1, help="Time from SIGTERM to the end of the process.")
+    float, typer.Option("--drain-secs", min=0.1, max=1e9, help="Time from SIGTERM to the end of the process.")
 ]
 
 
@@ -118,6 +118,9 @@ def _page_words(page: bool, port: int, host: str, allow_host: list[str] | None) 
 def _record_words(record: Path | None, max_bytes: int | None, is_jpeg: bool) -> list[str]:
     """UserError for a recording's name that will not do. Its folder may not exist yet."""
     if record is None:
+        from sage.app.recording.attaching import check_without
+
+        check_without(max_bytes, is_jpeg=is_jpeg)
         return []
     from sage.app.recording.mcap_sink import check_name
 

@@ -43,18 +43,22 @@ DrainOption = Annotated[
     typer.Option(
         "--drain-secs",
         min=0.1,
+        max=1e9,
         help="After a signal or `sage stop`: exit with code 1 if not ended within this time. A second signal:"
         " within 5 s.",
     ),
+]
+
+SecondsOption = Annotated[
+    float | None,
+    typer.Option("--seconds", min=0.0, max=1e9, help="Stop after this many seconds of the session's clock."),
 ]
 
 
 @session_signals()
 def run(
     config: ConfigArgument = "default",
-    seconds: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop after this many seconds of the session's clock.")
-    ] = None,
+    seconds: SecondsOption = None,
     ticks: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
     fast: Annotated[
         bool,

@@ -61,7 +61,7 @@ def new(name: NameArgument, into: IntoOption = Path()) -> None:
 def record(
     kind: KindArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE.npz", help="File to write.")],
-    seconds: Annotated[float, typer.Option(min=0.0, help="Seconds to record.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.0, max=1e9, help="Seconds to record.")] = 10.0,
     overrides: SetOption = None,
 ) -> None:
     """Record a sensor to a table. The kind `table` replays it (key: the sensor's name, time: time)."""

@@ -97,7 +97,7 @@ def parse_term(text: str, now_ns: int) -> Term:
         number = float(value)
     except ValueError:
         number = math.nan
-    if math.isnan(number):  # also where it is written so: every `!=` would hold
+    if math.isnan(number):  # every memory differs from it
         raise UserError(f"{text!r}: {value!r} is not a number: give one")
     return Term(name=name, comparison=comparison, value=number)
 

@@ -5,6 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from sage.app.session.attachments import Attachment, Attachments
+from sage.app.terminal.errors import UserError
+
+
+def check_without(max_bytes: int | None, *, is_jpeg: bool) -> None:
+    """UserError for options of a recording where there is none."""
+    given = {f"--record-max-bytes {max_bytes}": max_bytes is not None, "--record-jpeg": is_jpeg}
+    option = next((option for option, is_given in given.items() if is_given), None)
+    if option is not None:
+        raise UserError(f"{option}: needs --record: add it, or leave this out")
 
 
 def attachments(
@@ -18,7 +27,9 @@ def attachments(
 ) -> Attachments:
     """UserError for options that do not fit, and for a package that is missing."""
     found = list(others)
-    if record is not None:
+    if record is None:
+        check_without(max_bytes, is_jpeg=jpeg)
+    else:
         from sage.app.recording.recorder import Recorder
 
         found.append(Recorder(record, max_bytes=max_bytes, jpeg=jpeg))

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from sage.errors import InputError, SageError
 from sage.related_work.totality.client import TotalityClient
@@ -28,6 +28,7 @@ from sage.related_work.totality.store import TotalityStore
 from sage.related_work.totality.wall_time import WallClock
 from sage.sensors.connections import SharedConnection
 from sage.sensors.contract import SensorContext
+from sage.sensors.time_limits import TimeLimited
 
 #: Between two looks at the length of the journal.
 CHECK_SECS = 5.0
@@ -45,7 +46,7 @@ class Totality(Protocol):
     def write(self, request: WriteRequest) -> WriteReply: ...
 
 
-class TotalityPlace(BaseModel):
+class TotalityPlace(TimeLimited):
     """Where the store is. store: a folder of this process.  url: a service.  Neither: in memory, for this
     run.
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from sage.sensors.time_limits import TimeLimited
 
 FaultKind = Literal["raise", "hang", "nan", "shape", "stale", "frozen", "flood", "bias", "noise"]
 
 
-class FaultConfig(BaseModel):
+class FaultConfig(TimeLimited):
     """One fault, from `at_secs` after the epoch for `for_secs`.
 
     raise: reads raise, opening too.  hang: a read blocks until the sensor is closed.  nan: NaN in the first

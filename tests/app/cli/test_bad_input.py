@@ -45,6 +45,22 @@ TABLE = [
         ("--search-calls 3: needs --from-search: add it, or leave this out",),
     ),
     Wrong(
+        "a budget of a recording that there is none of",
+        "run {config} --fast --ticks 1 --no-live --record-max-bytes 9000000",
+        ("--record-max-bytes 9000000: needs --record: add it, or leave this out",),
+        SENSORS,
+    ),
+    Wrong(
+        "the same of a service",
+        "daemon unit --record-jpeg",
+        ("--record-jpeg: needs --record: add it, or leave this out",),
+    ),
+    Wrong(
+        "a symbolic link to itself",
+        "recording recover {loop}",
+        ("{loop}: its symbolic links lead back to it: give another path",),
+    ),
+    Wrong(
         "unknown key",
         "config check {config}",
         ("{config}:1", "tick.rate: unknown key", "did you mean tick.rate_hz?"),
@@ -425,10 +441,11 @@ def test_it_is_refused_in_one_line(
 
 
 def _make_places(tmp_path: Path, config: str) -> dict[str, Path]:
-    places = {name: tmp_path / name for name in ("config", "folder", "file", "binary")}
+    places = {name: tmp_path / name for name in ("config", "folder", "file", "binary", "loop")}
     places["folder"].mkdir()
     places["file"].write_text("")
     places["binary"].write_bytes(b"\xff\xfe\x00")
+    places["loop"].symlink_to(places["loop"])
     places["config"].write_text(_fill(config, places))
     return places
 

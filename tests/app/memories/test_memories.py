@@ -431,6 +431,7 @@ def test_a_damaged_snapshot_is_named_and_the_one_before_it_is_read(tmp_path: Pat
     ("arguments", "expected"),
     [
         (["search", "id=x"], "'x' is not a number"),
+        (["forget", "salience!=nan"], "'nan' is not a number"),
         (["search", "colour=red"], "unknown key 'colour'"),
         (["search", "id"], "not a term"),
         (["search", "id=999"], "no memory has this id"),

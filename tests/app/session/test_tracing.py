@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sage.app.cli.main import invoke
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.session.tracing import LoopTrace
 from sage.runtime.report import TickReport
@@ -47,3 +51,28 @@ def test_a_night_is_a_span_on_a_row_of_its_own() -> None:
 def test_only_the_last_ticks_are_kept() -> None:
     spans, _ = played(100, capacity=10)
     assert [span["args"]["tick"] for span in spans if span["name"] == "tick"] == list(range(90, 100))
+
+
+CONFIG = "sensors: [{kind: synthetic, name: a, shape: [2]}]"
+
+
+def run(tmp_path: Path, trace: Path) -> int:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    words = ["--fast", "--ticks", "2", "--no-live", "--state-dir", str(tmp_path / "state")]
+    return invoke(["run", str(config), *words, "--trace", str(trace)])
+
+
+def test_a_folder_is_refused_before_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, tmp_path) == 2
+    assert f"sage: --trace: {tmp_path}: is a directory: give a writable file" in capsys.readouterr().err
+
+
+def test_a_write_that_fails_at_the_end_costs_no_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, Path("/dev/full")) == 0
+    printed = capsys.readouterr()
+    assert "2 ticks" in printed.out
+    lost = [line for line in printed.err.splitlines() if "the trace is not written" in line]
+    assert ["No space left on device" in line for line in lost] == [True]
