@@ -11,13 +11,21 @@ from typing import Any
 
 from sage.errors import DataError
 
+#: Of a file that is read whole.
+MAX_BYTES = 256 << 20
+
 
 def read_user_text(path: str | Path) -> str:
     """The whole file as text: UTF-8 with or without a byte order mark.
 
-    OSError where it cannot be read; DataError with the byte's offset where it is not UTF-8.
+    OSError where it cannot be read; DataError with the byte's offset where it is not UTF-8, and for a file,
+    or a device such as /dev/zero, of over MAX_BYTES.
     """
-    return decode_user_text(Path(path).read_bytes(), str(path))
+    with open(path, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{path}: over {MAX_BYTES >> 20} MiB: give a smaller file")
+    return decode_user_text(data, str(path))
 
 
 def decode_user_text(data: bytes, name: str) -> str:

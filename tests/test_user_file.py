@@ -93,3 +93,9 @@ def test_every_reader_of_a_users_file_refuses_a_key_that_is_given_twice(
     path.write_text('{"task": 1, "task": 2}')
     with pytest.raises(SageError, match=rf"{name}.*task.* is given twice.*: keep one"):
         read(path)
+
+
+def test_a_device_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sage.user_file.MAX_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="/dev/zero: over 1 MiB: give a smaller file"):
+        read_user_text("/dev/zero")

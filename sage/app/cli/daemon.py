@@ -110,6 +110,9 @@ def install(
 
 def _page_words(page: bool, port: int, host: str, allow_host: list[str] | None) -> list[str]:
     if not page:
+        from sage.app.page.address import check_without
+
+        check_without(port, host, allow_host or ())
         return []
     names = [word for name in allow_host or () for word in ("--allow-host", name)]
     return ["--page", "--port", str(port), "--host", host, *names]

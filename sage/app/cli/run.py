@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,9 @@ from sage.app.cli.options import (
     TrackOption,
 )
 from sage.app.terminal.signals import session_signals
+
+if TYPE_CHECKING:
+    from sage.app.page.opening import PageOptions
 
 TraceOption = Annotated[
     Path | None,
@@ -100,10 +103,10 @@ def run(
             loaded = loaded.model_copy(update={"tracking": tracking})
         return loaded
 
+    options_of_page = _options_of_page(page or open_page, port, host, allow_host, open_page)
     loaded = read(with_files=True)
     open_state_dir(loaded.state_path)
 
-    from sage.app.page.opening import PageOptions
     from sage.app.recording.attaching import attachments
     from sage.app.session.run import run_session
 
@@ -118,12 +121,23 @@ def run(
         attached=attachments(
             record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove, rerun=rerun
         ),
-        page=PageOptions(port=port, opens_browser=open_page, host=host, allowed_hosts=tuple(allow_host or ()))
-        if page or open_page
-        else None,
+        page=options_of_page,
         drain_secs=drain_secs,
         reread=read,
     )
+
+
+def _options_of_page(
+    is_wanted: bool, port: int, host: str, names: list[str] | None, opens_browser: bool
+) -> PageOptions | None:
+    """None without a page. UserError for options of one that is not wanted."""
+    from sage.app.page.address import check_without
+    from sage.app.page.opening import PageOptions
+
+    if not is_wanted:
+        check_without(port, host, names or ())
+        return None
+    return PageOptions(port=port, opens_browser=opens_browser, host=host, allowed_hosts=tuple(names or ()))
 
 
 def record(**options: Any) -> int:

@@ -18,6 +18,7 @@ from sage.app.control.server import ControlServer
 from sage.app.http.opening import open_page
 from sage.app.http.server import need_web
 from sage.app.http.token import TOKEN_NAME, open_token
+from sage.app.page.address import HOST
 from sage.app.page.feed import SessionFeed
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
@@ -34,7 +35,7 @@ class PageOptions:
 
     port: int
     opens_browser: bool = False
-    host: str = "127.0.0.1"
+    host: str = HOST
     allowed_hosts: tuple[str, ...] = ()
 
 

@@ -17,13 +17,13 @@ import structlog
 
 from sage.app.http.guard import LOOPBACK, host_name
 from sage.app.http.server import build_server
+from sage.app.page.address import HOST, PORT
 from sage.app.page.endpoints import Endpoints
 from sage.app.page.routes import create_app
 from sage.app.page.solving import PuzzleRoutes
 from sage.app.terminal.errors import UserError
 
 log = structlog.get_logger("sage.app")
-HOST, PORT = "127.0.0.1", 8642
 #: Ports that are tried, from the given one on.
 NUM_PORTS = 20
 STOP_SECS = 1

@@ -51,6 +51,17 @@ TABLE = [
         SENSORS,
     ),
     Wrong(
+        "a port of a page that there is none of",
+        "run {config} --fast --ticks 1 --no-live --port 9000",
+        ("--port 9000: needs --page: add it, or leave this out",),
+        SENSORS,
+    ),
+    Wrong(
+        "a name of the same, of a service",
+        "daemon unit --no-page --allow-host orin.lan",
+        ("--allow-host orin.lan: needs --page: add it, or leave this out",),
+    ),
+    Wrong(
         "the same of a service",
         "daemon unit --record-jpeg",
         ("--record-jpeg: needs --record: add it, or leave this out",),
