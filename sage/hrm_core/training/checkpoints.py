@@ -71,9 +71,7 @@ class CheckpointFolder:
                 self._remove_partials()
             raise
         if self._ranks.index == 0:
-            if (
-                is_best
-            ):  # first: a run that is killed between the two must not resume with another as its best
+            if is_best:  # first: a run killed between the two must not resume with another as its best
                 self._point("best", final.name)
             self._point("last", final.name)
             self._prune()
