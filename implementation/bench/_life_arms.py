@@ -3,8 +3,8 @@ how they learn.
 
 A life is counted in CPU seconds of training: between nights practice may use `day_secs`, a night `night_secs`
 of steps, and about `examine_secs` on its examinations. An arm without nights practises for all of that time
-instead, so that every arm that learns has the same.
-Puzzles are answered at a fixed number a CPU second of practice. Invariant: stream and seed decide the
+instead, in the place of its nights or through its days, so that every arm that learns has the same.
+Puzzles are answered at a fixed number a CPU second of a day. Invariant: stream and seed decide the
 puzzles; the parts are those that the loop uses, without the loop's sensors.
 """
 
@@ -56,7 +56,8 @@ QUICK = Scale(nights=1, day_secs=1.0, night_secs=0.5, examine_secs=0.2, num_eval
 @dataclass(frozen=True)
 class Arm:
     """sleeps: has nights.  learns: trains at all.  training: changes to SolverTrainingConfig.  teacher: as in
-    PuzzlesConfig.  reasoner: as in RuntimeConfig.  two_nets: as in SolvingConfig.
+    PuzzlesConfig.  reasoner: as in RuntimeConfig.  two_nets: as in SolvingConfig.  is_spread: the seconds of
+    nights are spread over the answers of the day.
     """
 
     name: str
@@ -66,11 +67,13 @@ class Arm:
     teacher: Any = "after"
     reasoner: Reasoner = "hrm"
     two_nets: bool = False
+    is_spread: bool = False
 
 
 ARMS = (
     Arm("a whole"),
     Arm("b practice only", sleeps=False),
+    Arm("b practice all day", sleeps=False, is_spread=True),
     Arm("c nights without symmetries", training={"night_symmetries": False}),
     Arm("d most surprising only", training={"replay": "surprising"}),
     Arm("e uniform replay", training={"replay": "uniform"}),
@@ -124,8 +127,12 @@ class Lived:
 
     @property
     def area(self) -> float:
-        """Mean share of held-out puzzles solved, over the life and both levels."""
-        return float(np.mean([point.solved for point in self.points]))
+        """Mean share of held-out puzzles solved, over the CPU seconds of the life and both levels."""
+        shares = np.mean([point.solved for point in self.points], axis=1)
+        secs = np.diff([point.train_secs for point in self.points])
+        if not secs.sum():
+            return float(shares.mean())
+        return float((secs * (shares[1:] + shares[:-1]) / 2).sum() / secs.sum())
 
     @property
     def final(self) -> tuple[float, ...]:
@@ -218,15 +225,22 @@ class Life(TrainedSolver):
 
     def run(self) -> Lived:
         scale = self._scale
+        num_answers = scale.day_secs * scale.puzzles_a_sec
         self._measure()
         for _ in range(scale.nights):
-            for _ in range(scale.num_points):
-                self._wake(scale.day_secs / scale.num_points)
+            if self._arm.is_spread:
+                secs, portions = scale.day_secs + scale.night_secs + scale.examine_secs, scale.num_points + 1
+            else:
+                secs, portions = scale.day_secs, scale.num_points
+            for _ in range(portions):
+                self._wake(secs / portions, round(num_answers / portions))
                 self._measure()
+            if self._arm.is_spread:
+                continue
             if self._arm.sleeps:
                 self._sleep()
             elif scale.night_secs:
-                self._wake(scale.night_secs + scale.examine_secs, answers=False)
+                self._wake(scale.night_secs + scale.examine_secs, 0)
             self._measure()
         self._stream.close()
         nights = tuple(
@@ -249,9 +263,10 @@ class Life(TrainedSolver):
             ),
         )
 
-    def _wake(self, secs: float, *, answers: bool = True) -> None:
-        """Practise for that CPU time, in slices between answers. An arm that does not learn only answers."""
-        num = round(secs * self._scale.puzzles_a_sec) if answers else 0
+    def _wake(self, secs: float, num: int) -> None:
+        """Practise for that CPU time, in slices between `num` answers. An arm that does not learn only
+        answers.
+        """
         rounds = max(1, num // 8)
         for _ in range(rounds):
             if num:

@@ -140,7 +140,7 @@ def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
         return min(len(lives.get(name, [])) for name in ("a whole", *names)) < FEWEST_LIVES
 
     bars = []
-    for other in ("b practice only", "c nights without symmetries"):
+    for other in ("b practice only", "b practice all day", "c nights without symmetries"):
         gaps = [one.area - two.area for one, two in paired(whole, lives.get(other, []))]
         value = None
         if not is_owed(other) and have_same_secs(whole, lives[other]):

@@ -1,12 +1,13 @@
 """Whether sleep makes a solver better over a life of days and nights.
 
 Suite life: a stream of 4x4 and 6x6 sudokus from nothing, four nights of 10 CPU seconds, 10 CPU seconds of
-practice before each. Arms: the whole; practice only, for the CPU time of days and nights together; nights
-without symmetries; replay of the most surprising only; uniform replay; no learning; the whole with a
-transformer or an MLP in place of HRM; a teacher of whose solutions 15% are wrong. Measured on held-out
-puzzles of both levels, in one pass of at most 16 segments. About 85 CPU seconds a life; with --runs a
-finished life is read from its file. With another number of --nights the bars are those of acceptance and
-forgetting, from one seed on, and the result has a name of its own.
+practice before each. Arms: the whole; practice only, for the CPU time of days and nights together, in the
+place of nights or all day between the same answers; nights without symmetries; replay of the most surprising
+only; uniform replay; no learning; the whole with a transformer or an MLP in place of HRM; a teacher of whose
+solutions 15% are wrong. Measured on held-out puzzles of both levels, in one pass of at most 16 segments; area
+is the mean share over the CPU seconds of a life. About 100 CPU seconds a life; with --runs a finished life is
+read from its file. With another number of --nights the bars are those of acceptance and forgetting, from one
+seed on, and the result has a name of its own.
 
 Suite reasoner: the same stream with practice alone, 80 CPU seconds, by HRM and by models without recurrence:
 linear (two matrices over the same tokens), MLP and transformer, each in one segment an answer.
