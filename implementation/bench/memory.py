@@ -4,8 +4,8 @@ Recall: 256-d keys of unit length in clusters; exact search, search with an inde
 found. Durability: microseconds until a record of 1.7 kB is on the disk, alone and in groups of 64, and the
 disk's own fsync beside it, which a durable write cannot beat; seconds until 1e5 memories are back; bytes over
 many writes; kill -9 under write load. A quick run builds no graphs and measures fewer of everything. A peer
-that is not installed is named as absent: install the extra bench. The sidecar's bar is printed by `sage bench
-sidecar`. Times of searches are CPU time of one thread.
+that is not installed is named as absent: install the extra bench, and hnswlib, which pip compiles. The
+sidecar's bar is printed by `sage bench sidecar`. Times of searches are CPU time of one thread.
 """
 
 from __future__ import annotations
