@@ -35,9 +35,8 @@ SOLVING = SolvingConfig(max_segments=16)
 
 @dataclass(frozen=True)
 class Scale:
-    """examine_secs: of a night in the mean, as measured.  puzzles_a_sec: answered a CPU second of practice.
-    num_eval: held-out puzzles of a level, at each
-    measurement; `num_points` of them between two nights.
+    """examine_secs: of a night in the mean, as measured.  puzzles_a_sec: answered a CPU second of a day.
+    num_eval: held-out puzzles of a level, at each measurement; `num_points` of them between two nights.
     """
 
     nights: int = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import need_option
 
 HOST, PORT = "127.0.0.1", 8642
 
@@ -16,6 +16,4 @@ def check_without(port: int, host: str, allowed_hosts: Sequence[str]) -> None:
         f"--host {host}": host != HOST,
         **{f"--allow-host {each}": True for each in allowed_hosts},
     }
-    for words, is_given in given.items():
-        if is_given:
-            raise UserError(f"{words}: needs --page: add it, or leave this out")
+    need_option("--page", given)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from sage.app.session.attachments import Attachment, Attachments
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import need_option
 
 
 def check_without(max_bytes: int | None, *, is_jpeg: bool) -> None:
     """UserError for options of a recording where there is none."""
     given = {f"--record-max-bytes {max_bytes}": max_bytes is not None, "--record-jpeg": is_jpeg}
-    option = next((option for option, is_given in given.items() if is_given), None)
-    if option is not None:
-        raise UserError(f"{option}: needs --record: add it, or leave this out")
+    need_option("--record", given)
 
 
 def attachments(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sage.errors import SageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 class UserError(SageError):
@@ -28,6 +28,16 @@ def nearest(given: str, known: Iterable[str], *, prefix: str = "") -> str:
     if close:
         return f"did you mean {prefix}{close[0]}?"
     return f"give one of {', '.join(names)}" if names else "there are none"
+
+
+def need_option(needed: str, given: Mapping[str, bool]) -> None:
+    """UserError for the first option that is given, where `needed`, without which it has no effect, is not.
+
+    given: option, as written -> whether it is given.
+    """
+    for option, is_given in given.items():
+        if is_given:
+            raise UserError(f"{option}: needs {needed}: add it, or leave this out")
 
 
 def describe_os_error(error: OSError) -> str:

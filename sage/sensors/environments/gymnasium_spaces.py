@@ -143,7 +143,7 @@ def _one_hot_part(sizes: tuple[int, ...], first: Any, name: str, get: Callable[[
                 f" {least.tolist()!s:.80}, below {(least + sizes).tolist()!s:.80}"
             )
         hot = np.zeros(total, dtype=np.float32)
-        hot[starts + values - least] = 1.0
+        hot[starts + values.astype(np.int64) - least] = 1.0
         return hot
 
     return Part(view=view, read=read)

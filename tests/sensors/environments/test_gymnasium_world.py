@@ -144,6 +144,9 @@ def test_a_number_outside_its_space_is_refused_and_no_other_channel_is_set() -> 
         for values in wrong:
             with pytest.raises(DataError, match=r"^observation is .*: expected \d numbers from"):
                 part.read(values)
+    (part,) = observation_parts(spaces.Discrete(3, start=1))
+    for value in (np.uint64(2), 2.0, np.array(2, np.uint8)):
+        assert part.read(value).tolist() == [0.0, 1.0, 0.0]
 
 
 def test_values_become_actions_of_each_space() -> None:

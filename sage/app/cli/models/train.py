@@ -168,13 +168,12 @@ def _search(
 ) -> FromSearch | None:
     """None without --from-search. UserError for an option that needs it."""
     from sage.app.models.training.from_search import FromSearch
-    from sage.app.terminal.errors import UserError
+    from sage.app.terminal.errors import need_option
 
     if source is None:
         given = {"puzzles": num_puzzles, "calls": calls, "cpu-seconds": cpu_secs, "share": share}
-        for name, value in given.items():
-            if value is not None:
-                raise UserError(f"--search-{name} {value}: needs --from-search: add it, or leave this out")
+        options = {f"--search-{name} {value}": value is not None for name, value in given.items()}
+        need_option("--from-search", options)
         return None
     return FromSearch(
         source=source,
