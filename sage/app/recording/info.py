@@ -83,5 +83,5 @@ def _shape(metadata: dict[str, str]) -> list[int]:
 
 
 def printable(text: str) -> str:
-    """A text of a file that another program may have written: a terminal obeys its control characters."""
+    """A text of a file that another program may have written: a terminal executes control characters."""
     return "".join(each if each.isprintable() else "?" for each in text)
